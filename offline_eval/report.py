@@ -1,0 +1,116 @@
+"""Results as tables for the terminal, at most 120 columns wide, and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import IO, Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from offline_eval.evaluate import Progress as Tell
+from offline_eval.result import Comparison, EvaluationResult, Figure, without_nan
+from offline_eval.significance import Interval
+
+WIDTH = 120
+ABSENT = "-"
+
+
+def figure_tables(results: Sequence[EvaluationResult], metrics: Sequence[str]) -> list[Table]:
+    """One table per slice: a row per system, a column per result and metric, the best of each column in bold."""
+    slices = dict.fromkeys(slice_ for result in results for slice_ in result.slices)
+    return [_figure_table(results, metrics, slice_) for slice_ in slices]
+
+
+def comparison_table(title: str, comparisons: Sequence[Comparison]) -> Table:
+    """A row per slice, a column per metric: the relative difference with its interval; bold where the interval leaves out 0."""
+    first = comparisons[0]
+    table = Table(title=Text(f"{title}: {first.system} against {first.reference}"), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("slice")
+    table.add_column("customers", justify="right")
+    metrics = dict.fromkeys(comparison.metric for comparison in comparisons)
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for slice_ in dict.fromkeys(comparison.slice for comparison in comparisons):
+        row = [comparison.relative for comparison in comparisons if comparison.slice == slice_]
+        table.add_row(Text(slice_), f"{row[0].n:,}", *(_relative(relative) for relative in row))
+    return table
+
+
+def show(tables: Sequence[Table], file: IO[str] | None = None) -> None:
+    """Print tables, to stdout unless said otherwise."""
+    console = Console(file=file or sys.stdout, width=WIDTH, highlight=False)
+    for table in tables:
+        console.print(table)
+
+
+def to_json(results: Sequence[EvaluationResult], comparisons: Sequence[Comparison] = ()) -> str:
+    """All figures and comparisons, without the values per query; NaN (no interval) becomes null."""
+    content: dict[str, Any] = {
+        "results": [
+            {"title": result.measurements.title, "about": dict(result.about), "figures": [asdict(figure) for figure in result.figures]}
+            for result in results
+        ],
+        "comparisons": [asdict(comparison) for comparison in comparisons],
+    }
+    return json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False, indent=2)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Tell]:
+    """A bar per task on stderr, with the time left, to hand to `evaluate`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
+def _figure_table(results: Sequence[EvaluationResult], metrics: Sequence[str], slice_: str) -> Table:
+    counts = ", ".join(f"{result.measurements.title} {_customers(result, slice_):,}" for result in results)
+    table = Table(title=Text(f"{slice_} (customers: {counts})"), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("system")
+    columns = []
+    for result in results:
+        for metric in metrics:
+            table.add_column(Text(f"{result.measurements.title}\n{metric} [95 %]"), justify="right")
+            columns.append({figure.system: figure for figure in result.figures if (figure.metric, figure.slice) == (metric, slice_)})
+    best = [max((figure.mean for figure in column.values()), default=np.nan) for column in columns]
+    for system in dict.fromkeys(system for result in results for system in result.measurements.systems):
+        cells = [_figure(column.get(system), top) for column, top in zip(columns, best, strict=True)]
+        table.add_row(Text(system), *cells)
+    return table
+
+
+def _customers(result: EvaluationResult, slice_: str) -> int:
+    return max((figure.n for figure in result.figures if figure.slice == slice_), default=0)
+
+
+def _figure(figure: Figure | None, best: float) -> Text:
+    if figure is None:
+        return Text(ABSENT)
+    mean = Text(_short(figure.mean), style="bold" if figure.mean == best else "")
+    return mean + Text(f" [{_short(figure.low)}, {_short(figure.high)}]")
+
+
+def _short(share: float) -> str:
+    return f"{share:.4f}".removeprefix("0")
+
+
+def _relative(relative: Interval) -> Text:
+    estimate, low, high = (f"{share:+.1%}" if np.isfinite(share) else "nan" for share in (relative.estimate, relative.low, relative.high))
+    is_decided = relative.low > 0 or relative.high < 0
+    return Text(f"{estimate} [{low}, {high}]", style="bold" if is_decided else "")

@@ -1,0 +1,222 @@
+"""Everything one server needs, as an immutable folder with a checksum for every file.
+
+manifest.json   written last: format, version, as_of, files with sha256, data, config, metrics, feature shift, provenance
+catalogue/      ids, titles, groupings, prices, what may be recommended
+history/        ids of the customers, and what each did before as_of, newest first
+profiles/       segment, tier, lifecycle stage and value of each customer
+segmentation/   the model that assigned them
+texts/          embeddings of item texts and their index
+sources/NAME/   candidate sources
+features/       item-side statistics
+rankers/NAME/   LambdaMART models
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.candidates.content import ContentSource, ItemTexts
+from recsys.candidates.covisit import CovisitSource
+from recsys.candidates.factors import FactorSource
+from recsys.candidates.popular import PopularSource
+from recsys.candidates.repurchase import RepurchaseSource
+from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, RepurchaseConfig, SourceConfig
+from recsys.data.catalogue import Catalogue
+from recsys.data.vocabulary import Vocabulary
+from recsys.errors import BundleError
+from recsys.features.store import FeatureStore
+from recsys.protocols import CandidateSource, Ranker
+from recsys.ranking.lambdamart import LambdaMart
+from recsys.types import Flags, Floats, History, Interactions, Scored
+from segmentation.profile import CustomerProfile, Profiles
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Interactions grouped by customer, newest first; those of customer c are rows offsets[c] to offsets[c + 1]."""
+
+    offsets: NDArray[np.int64]
+    lines: History
+
+    def of(self, customer: int) -> History:
+        """One customer's history, without a copy."""
+        rows = slice(int(self.offsets[customer]), int(self.offsets[customer + 1]))
+        lines = self.lines
+        return History(lines.items[rows], lines.events[rows], lines.times[rows], lines.values[rows])
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "offsets.npy", self.offsets)
+        for name, column in vars(self.lines).items():
+            np.save(folder / f"{name}.npy", column)
+
+    @staticmethod
+    def load(folder: Path) -> Histories:
+        columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("items", "events", "times", "values")}
+        return Histories(np.load(folder / "offsets.npy", mmap_mode="r"), History(**columns))
+
+    @staticmethod
+    def of_interactions(lines: Interactions, n_customers: int) -> Histories:
+        """Group the interactions of known customers."""
+        rows = np.flatnonzero(lines.customers >= 0)[::-1]
+        rows = rows[np.argsort(lines.customers[rows], kind="stable")]
+        counts = np.bincount(lines.customers[rows], minlength=n_customers)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Histories(offsets, History(lines.items[rows], lines.events[rows], lines.times[rows], lines.values[rows]))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The parts of one bundle, loaded.
+
+    as_of:           nothing at or after this time was used; None = split by position, which cannot be served
+    positive_events: codes of the events that mean a customer wanted the item; int8
+    failed_sources:  sources whose files could not be used, with the reason; the engine leaves them out and says so
+    manifest:        what `manifest.json` says; empty while a bundle is being made
+    """
+
+    config: Config
+    as_of: np.datetime64 | None
+    catalogue: Catalogue
+    customers: Vocabulary
+    histories: Histories
+    profiles: Profiles
+    texts: ItemTexts
+    sources: Mapping[str, CandidateSource]
+    features: FeatureStore
+    rankers: Mapping[str, Ranker]
+    positive_events: NDArray[np.int8]
+    failed_sources: Mapping[str, str] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """Id of the contents."""
+        return str(self.manifest.get("version", "unsaved"))
+
+    def history(self, customer_id: str | None) -> History:
+        """What a customer did before as_of; empty for a guest or a stranger."""
+        number = None if customer_id is None else self.customers.number(customer_id)
+        return History.empty() if number is None else self.histories.of(number)
+
+    def profile(self, customer_id: str) -> CustomerProfile | None:
+        """Who a customer is; None for a stranger or somebody without a purchase."""
+        number = self.customers.number(customer_id)
+        return None if number is None else self.profiles.profile(number, customer_id)
+
+    def last_resort(self, eligible: Flags, n: int) -> Scored:
+        """The most bought of the eligible items by an exact scan; never empty while one item is eligible."""
+        items = np.flatnonzero(eligible)
+        order = items[np.argsort(-self._popularity[items], kind="stable")][:n]
+        return Scored(order.astype(np.int32), self._popularity[order] + 1.0)
+
+    @cached_property
+    def _popularity(self) -> Floats:
+        return np.bincount(self.histories.lines.items, minlength=len(self.catalogue)).astype(np.float32)
+
+    @staticmethod
+    def load(path: Path) -> Bundle:
+        """Verify every checksum, then load; arrays are memory-mapped.
+
+        Raises:
+            BundleError: no manifest (a half-written folder), another format, a file that is missing or altered; it is named.
+        """
+        manifest = verify(path)
+        try:
+            return _load_parts(path, manifest)
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleError(f"bundle {path} cannot be read: {error}") from error
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a bundle folder.
+
+    Raises:
+        BundleError: there is none, it is not JSON, or it is of a format that this version does not read.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "does not exist" if not path.is_dir() else f"has no {MANIFEST}: it is no bundle, or was never finished"
+        raise BundleError(f"{path} {what}; make one with `segrec train`") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path / MANIFEST} is damaged: {error}") from error
+    if manifest.get("format") != FORMAT:
+        raise BundleError(f"{path / MANIFEST} is of format {manifest.get('format')!r}; this version reads format {FORMAT}")
+    return manifest
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The manifest, after every file was found to be exactly as it says.
+
+    Raises:
+        BundleError: names the file that is missing, altered or unknown.
+    """
+    manifest = read_manifest(path)
+    for name, entry in manifest["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise BundleError(f"bundle {path} lacks {name}; copy the bundle again or train a new one")
+        found = sha256(file)
+        if found != entry["sha256"]:
+            raise BundleError(f"bundle {path}: {name} is altered (sha256 {found[:12]}, should be {entry['sha256'][:12]})")
+    return manifest
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
+    config = Config.model_validate(manifest["config"])
+    catalogue = Catalogue.load(path / "catalogue")
+    texts = ItemTexts.load(path / "texts")
+    sources: dict[str, CandidateSource] = {}
+    failed: dict[str, str] = {}
+    for name, source in config.sources.items():
+        try:
+            sources[name] = load_source(path / "sources" / name, source, texts)
+        except Exception as error:  # noqa: BLE001  a source that cannot load must not take the others with it; answers name it
+            failed[name] = f"{type(error).__name__}: {error}"
+    return Bundle(
+        config=config,
+        as_of=None if manifest["as_of"] is None else np.datetime64(manifest["as_of"], "us"),
+        catalogue=catalogue,
+        customers=Vocabulary.load(path / "history" / "customer_ids.json"),
+        histories=Histories.load(path / "history"),
+        profiles=Profiles.load(path / "profiles"),
+        texts=texts,
+        sources=sources,
+        features=FeatureStore.load(path / "features", config, catalogue),
+        rankers={name: LambdaMart.load(path / "rankers" / name) for name in config.rankers},
+        positive_events=np.array(manifest["positive_events"], np.int8),
+        failed_sources=failed,
+        manifest=manifest,
+    )
+
+
+def load_source(folder: Path, source: SourceConfig, texts: ItemTexts) -> CandidateSource:
+    """A source from the folder that its `save` wrote."""
+    if isinstance(source, RepurchaseConfig):
+        return RepurchaseSource(source.half_life_days)
+    if isinstance(source, AlsConfig):
+        return FactorSource.load(folder, source)
+    if isinstance(source, CovisitConfig):
+        return CovisitSource.load(folder, source)
+    if isinstance(source, ContentConfig):
+        return ContentSource.load(folder, texts, source)
+    return PopularSource.load(folder)

@@ -1,0 +1,115 @@
+"""What reads like the items this customer has: BERT embeddings, searched with FAISS over distinct texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.candidates.seeds import seeds
+from recsys.config import ContentConfig
+from recsys.protocols import ResolvedQuery
+from recsys.text.index import VectorIndex
+from recsys.types import Flags, Floats, Ints, ReasonCode, Scored
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """Embeddings of the distinct item texts.
+
+    text_of_item: row of each item's text; int32 (n_items,)
+    embeddings:   unit L2 norm; float32 (n_texts, dim)
+    """
+
+    text_of_item: Ints
+    embeddings: Floats
+    index: VectorIndex
+
+    def of_items(self, items: Ints) -> Floats:
+        """Embeddings of the items, float32 (n, dim)."""
+        return np.asarray(self.embeddings[self.text_of_item[items]])
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "text_of_item.npy", self.text_of_item)
+        np.save(folder / "embeddings.npy", self.embeddings)
+        self.index.save(folder / "index")
+
+    @staticmethod
+    def load(folder: Path) -> ItemTexts:
+        text_of_item, embeddings = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("text_of_item", "embeddings"))
+        return ItemTexts(text_of_item, embeddings, VectorIndex.load(folder / "index"))
+
+
+@dataclass(frozen=True)
+class ContentSource:
+    """Items whose text is near the mean embedding of the customer's seeds.
+
+    by_text: item numbers grouped by text, most bought first; those of text t are by_text[offsets[t]:offsets[t + 1]]
+    """
+
+    texts: ItemTexts
+    by_text: Ints
+    offsets: NDArray[np.int64]
+    config: ContentConfig
+    reason = ReasonCode.SIMILAR_TEXT
+
+    def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
+        """Eligible items by cosine of their text with the customer's mean; many items may share one text and one score."""
+        customer = self._customer(resolved)
+        if customer is None:
+            return Scored.empty()
+        has_eligible = np.zeros(len(self.offsets) - 1, np.bool_)
+        has_eligible[self.texts.text_of_item[eligible]] = True
+        rows, scores = self.texts.index.search(customer[None, :], n, has_eligible)
+        items, cosines = self._expand(rows[0], scores[0])
+        keep = np.flatnonzero(eligible[items])[:n]
+        return Scored(items[keep], cosines[keep])
+
+    def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
+        """The seed whose text is nearest to each item's."""
+        seed_items, _ = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
+        if not len(seed_items):
+            return np.full(len(items), -1, np.int32)
+        cosines = self.texts.of_items(items) @ self.texts.of_items(seed_items).T  # (n, n_seeds)
+        return np.asarray(seed_items[np.argmax(cosines, axis=1)], np.int32)
+
+    def _customer(self, resolved: ResolvedQuery) -> Floats | None:
+        items, weights = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
+        if not len(items):
+            return None
+        mean = weights @ (self.texts.of_items(items) - self._centre)
+        norm = float(np.linalg.norm(mean))
+        return None if norm == 0 else np.asarray(mean / norm, np.float32)
+
+    @cached_property
+    def _centre(self) -> Floats:
+        """Mean of all texts: what every text has in common says nothing of a customer."""
+        return np.asarray(self.texts.embeddings.mean(axis=0), np.float32)
+
+    def _expand(self, texts: NDArray[np.integer], scores: Floats) -> tuple[Ints, Floats]:
+        starts = self.offsets[texts]
+        lengths = self.offsets[texts + 1] - starts
+        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return self.by_text[np.repeat(starts, lengths) + within], np.repeat(scores, lengths).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "by_text.npy", self.by_text)
+        np.save(folder / "offsets.npy", self.offsets)
+
+    @staticmethod
+    def load(folder: Path, texts: ItemTexts, config: ContentConfig) -> ContentSource:
+        by_text, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("by_text", "offsets"))
+        return ContentSource(texts, by_text, offsets, config)
+
+
+def build_content(texts: ItemTexts, popularity: Floats, config: ContentConfig) -> ContentSource:
+    """Group the items by text, most bought first. popularity: number of lines of each item, (n_items,)"""
+    order = np.lexsort((np.arange(len(popularity)), -popularity, texts.text_of_item))
+    counts = np.bincount(texts.text_of_item, minlength=len(texts.embeddings))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return ContentSource(texts, order.astype(np.int32), offsets, config)

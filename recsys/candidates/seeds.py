@@ -1,0 +1,37 @@
+"""Which items of a customer speak for them when neighbours are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.features.spec import ages_in_days, half_life_weights
+from recsys.protocols import ResolvedQuery
+from recsys.types import Floats, Ints
+
+CONTEXT_WEIGHT = 2.0
+"""What the customer looks at now weighs as much as two items bought just now."""
+
+
+def seeds(resolved: ResolvedQuery, n: int, half_life_days: float) -> tuple[Ints, Floats]:
+    """Distinct items with weights: those of the context first, then the n most recent positives by age.
+
+    Returns:
+        items int32 (m,), weights float32 (m,), both possibly empty.
+    """
+    lines = resolved.positives
+    _, first = np.unique(lines.items, return_index=True)
+    newest = np.sort(first)[:n]
+    newest = newest[~np.isin(lines.items[newest], resolved.context)]
+    weights = half_life_weights(ages_in_days(lines.times[newest], resolved.time), half_life_days)
+    items = np.concatenate([resolved.context, lines.items[newest]]).astype(np.int32)
+    return items, np.concatenate([np.full(len(resolved.context), CONTEXT_WEIGHT, np.float32), weights])
+
+
+def best(items: Ints, scores: Floats, n: int) -> tuple[Ints, Floats]:
+    """The n best by score, best first; equal scores by item number, so that the order never depends on chance."""
+    if len(items) > n:
+        cut = np.partition(scores, len(scores) - n)[len(scores) - n]
+        keep = scores >= cut
+        items, scores = items[keep], scores[keep]
+    order = np.lexsort((items, -scores))[:n]
+    return items[order].astype(np.int32), scores[order].astype(np.float32)

@@ -1,0 +1,251 @@
+"""A shop's data as of a time: the only way in which training and evaluation see it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recsys.data.catalogue import Catalogue
+from recsys.data.vocabulary import Vocabulary
+from recsys.errors import DataError
+from recsys.types import PURCHASE, STANDARD_EVENTS, Flags, Floats, Interactions, Ints, Times, aware
+
+BATCH_ROWS = 250_000
+_NO_TIME = np.datetime64("NaT", "us")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything known in [start, end); numbers of items and customers are the same for every such view of one shop.
+
+    interactions: sorted by time, see `Interactions`
+    customers:    external ids of customers; visitors without a customer id have none
+    items:        the items table of the shop folder, in the order of the item numbers
+    event_names:  name of each event code
+    folder:       the shop folder, for tables that are read on demand
+    end:          nothing at or after this time is in here; NaT = open
+    """
+
+    interactions: Interactions
+    customers: Vocabulary
+    items: pa.Table
+    event_names: tuple[str, ...]
+    folder: Path
+    end: np.datetime64 = _NO_TIME
+
+    @staticmethod
+    def load(folder: Path) -> Dataset:
+        """Read an imported shop folder, a batch at a time; about 40 bytes stay in memory per interaction.
+
+        Raises:
+            DataError: the folder was not made by ``segrec import``.
+        """
+        for name in ("interactions", "items"):
+            if not (folder / f"{name}.parquet").is_file():
+                raise DataError(f"{folder} has no {name}.parquet; make the folder with `segrec import` (see `segrec import --help`)")
+        items = pq.read_table(folder / "items.parquet")
+        item_numbers = Vocabulary(items["item_id"].to_pylist())
+        interactions, customers, event_names = _Encoder(item_numbers).read(folder / "interactions.parquet")
+        return Dataset(interactions, customers, items, event_names, folder)
+
+    def before(self, time: np.datetime64) -> Dataset:
+        """What was known strictly before the time."""
+        return replace(self, interactions=self.interactions.between(None, time), end=time.astype("datetime64[us]"))
+
+    def between(self, start: np.datetime64, end: np.datetime64) -> Dataset:
+        """What happened at or after start and strictly before end."""
+        return replace(self, interactions=self.interactions.between(start, end), end=end.astype("datetime64[us]"))
+
+    def event_codes(self, names: Sequence[str]) -> NDArray[np.int8]:
+        """Codes of the named events.
+
+        Raises:
+            DataError: the shop has no such event.
+        """
+        unknown = [name for name in names if name not in self.event_names]
+        if unknown:
+            raise DataError(f"the shop has no event {unknown[0]!r}; it has: {', '.join(self.event_names)}")
+        return np.array([self.event_names.index(name) for name in names], np.int8)
+
+    @cached_property
+    def item_ids(self) -> Vocabulary:
+        """External ids of items."""
+        return Vocabulary(self.items["item_id"].to_pylist())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over all that training reads; equal contents give equal fingerprints."""
+        digest = hashlib.sha256()
+        for column in vars(self.interactions).values():
+            digest.update(column.tobytes())
+        for ids in (self.customers.ids, self.event_names, (str(self.end),)):
+            digest.update("\0".join(ids).encode())
+        digest.update(_table_bytes(self.items))
+        return digest.hexdigest()
+
+    def catalogue(self) -> Catalogue:
+        """The items as they were at the end of this view.
+
+        A price is the catalogue's where ``valid_from`` says that it held by then, else that of the last purchase line
+        (value / quantity), else NaN. An item that did not exist yet (``created_time``) is not recommendable.
+        """
+        brands, brand_names = _codes(self._column("brand"))
+        groups, _ = _codes(self._column("group_id"))
+        categories, category_names = _paths(self._column("category"))
+        recommendable = _flags(self._column("recommendable")) & ~self._is_later("created_time")
+        return Catalogue(
+            items=self.item_ids,
+            titles=[title or "" for title in self.items["title"].to_pylist()],
+            brands=brands,
+            groups=groups,
+            brand_names=brand_names,
+            categories=categories,
+            category_names=category_names,
+            prices=self._prices(),
+            available=_flags(self._column("available")),
+            recommendable=recommendable,
+        )
+
+    def item_texts(self) -> list[str]:
+        """What the encoder reads of each item: title, then description, then the category path, whatever there is."""
+        paths = [" > ".join(path or ()) for path in self._column("category")]
+        columns = zip(self._column("title"), self._column("description"), paths, strict=True)
+        return ["; ".join(part for part in dict.fromkeys(parts) if part) for parts in columns]
+
+    def price_of_lines(self) -> Floats:
+        """Money per piece of each interaction, NaN where value or quantity is unknown or not positive; float32 (n,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            prices = self.interactions.values / self.interactions.quantities
+        return np.where(np.isfinite(prices) & (prices > 0), prices, np.nan).astype(np.float32)
+
+    def _prices(self) -> Floats:
+        prices = np.full(len(self.items), np.nan, np.float32)
+        lines = self.price_of_lines()
+        known = np.flatnonzero(np.isfinite(lines) & (self.interactions.events == PURCHASE))
+        prices[self.interactions.items[known]] = lines[known]  # rows are in time order: the last one stays
+        if "price" in self.items.column_names and "valid_from" in self.items.column_names:
+            listed = self.items["price"].to_numpy().astype(np.float32)
+            since = self._times("valid_from")
+            holds = np.isfinite(listed) & ~np.isnat(since) & ~self._is_later("valid_from")
+            prices[holds] = listed[holds]
+        return prices
+
+    def _column(self, name: str) -> list[Any]:
+        return self.items[name].to_pylist() if name in self.items.column_names else [None] * len(self.items)
+
+    def _times(self, name: str) -> Times:
+        return np.asarray(self.items[name].cast(pa.timestamp("us")).to_numpy(), "datetime64[us]")
+
+    def _is_later(self, name: str) -> Flags:
+        if name not in self.items.column_names or np.isnat(self.end):
+            return np.zeros(len(self.items), np.bool_)
+        return np.asarray(self._times(name) >= self.end)  # NaT compares as False
+
+    def __repr__(self) -> str:
+        span = f"{aware(self.interactions.times[0])} to {aware(self.interactions.times[-1])}" if len(self.interactions) else "empty"
+        return f"Dataset({len(self.interactions):,} interactions, {len(self.customers):,} customers, {len(self.items):,} items, {span})"
+
+
+class _Encoder:
+    """Turns batches of string columns into numbers, remembering what it has seen."""
+
+    def __init__(self, items: Vocabulary) -> None:
+        self.items = pa.array(items.ids, pa.string())
+        self.customers: dict[str, int] = {}
+        self.events: dict[str, int] = {name: code for code, name in enumerate(STANDARD_EVENTS)}
+        self.baskets: dict[str, int] = {}
+
+    def read(self, path: Path) -> tuple[Interactions, Vocabulary, tuple[str, ...]]:
+        file = pq.ParquetFile(path)
+        parts = [self._batch(batch) for batch in file.iter_batches(BATCH_ROWS)]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        if not len(columns.get("times", ())):
+            raise DataError(f"{path} holds no interactions; at least one row is needed")
+        parts.clear()
+        order = np.argsort(columns["times"], kind="stable")
+        interactions = Interactions(**{name: column[order] for name, column in columns.items()})
+        return interactions, Vocabulary(tuple(self.customers)), tuple(self.events)
+
+    def _batch(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.generic]]:
+        times = batch["event_time"].cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        return {
+            "customers": self._seen(batch, "customer_id", self.customers),
+            "items": self._items(batch["item_id"]),
+            "events": self._seen(batch, "event", self.events).astype(np.int8),
+            "times": times,
+            "baskets": self._baskets(batch, times),
+            "quantities": _numbers(batch, "quantity"),
+            "values": _numbers(batch, "value"),
+        }
+
+    def _items(self, ids: pa.Array) -> Ints:
+        numbers = pc.fill_null(pc.index_in(ids, value_set=self.items), -1)
+        if (first := pc.index(numbers, -1).as_py()) >= 0:
+            raise DataError(f"interactions name item {ids[first].as_py()!r}, which the items table lacks; import the shop again")
+        return np.asarray(numbers.to_numpy(zero_copy_only=False), np.int32)
+
+    def _baskets(self, batch: pa.RecordBatch, times: Times) -> Ints:
+        """Lines belong together by basket, else session, else by who and when."""
+        who = [_strings(batch, name) for name in ("basket_id", "session_id", "visitor_id", "customer_id")]
+        moment = pa.array(times.astype(np.int64)).cast(pa.string())
+        by_moment = [pc.binary_join_element_wise(column, moment, "@") for column in who[2:]]
+        keys = pc.coalesce(*who[:2], *by_moment)
+        return _code(keys, self.baskets)
+
+    def _seen(self, batch: pa.RecordBatch, name: str, seen: dict[str, int]) -> Ints:
+        return _code(_strings(batch, name), seen)
+
+
+def _strings(batch: pa.RecordBatch, name: str) -> pa.Array:
+    if name not in batch.schema.names:
+        return pa.nulls(len(batch), pa.string())
+    return batch[name].cast(pa.string())
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> Floats:
+    if name not in batch.schema.names:
+        return np.full(len(batch), np.nan, np.float32)
+    return np.asarray(batch[name].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float32)
+
+
+def _code(column: pa.Array, seen: dict[str, int]) -> Ints:
+    """Codes in order of first appearance, -1 for null; `seen` grows."""
+    encoded = column.dictionary_encode()
+    codes = np.array([seen.setdefault(value, len(seen)) for value in encoded.dictionary.to_pylist()] + [-1], np.int32)
+    return np.asarray(codes[encoded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)], np.int32)
+
+
+def _codes(values: Iterable[object]) -> tuple[Ints, list[str]]:
+    seen: dict[str, int] = {}
+    codes = [-1 if value is None else seen.setdefault(str(value), len(seen)) for value in values]
+    return np.array(codes, np.int32), list(seen)
+
+
+def _paths(paths: list[object]) -> tuple[Ints, list[str]]:
+    seen: dict[str, int] = {}
+    coded = [[seen.setdefault(str(name), len(seen)) for name in path] if isinstance(path, list) else [] for path in paths]
+    table = np.full((len(coded), max((len(path) for path in coded), default=0)), -1, np.int32)
+    for row, path in enumerate(coded):
+        table[row, : len(path)] = path
+    return table, list(seen)
+
+
+def _flags(values: Iterable[object]) -> Flags:
+    return np.array([value is not False for value in values], np.bool_)
+
+
+def _table_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
+        writer.write_table(table.combine_chunks().replace_schema_metadata(None))
+    return hashlib.sha256(sink.getvalue()).digest()

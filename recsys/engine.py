@@ -1,0 +1,265 @@
+"""The one request path, used by the server and by offline evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+
+import numpy as np
+
+from recsys.bundle import Bundle
+from recsys.candidates.merge import merge
+from recsys.config import StrategyConfig
+from recsys.data.dataset import Dataset
+from recsys.protocols import Budget, ResolvedQuery, Unlimited
+from recsys.selection.eligibility import eligible_items, on_sale
+from recsys.selection.select import select
+from recsys.strategy import StrategySet
+from recsys.types import (
+    Candidates,
+    Flags,
+    Floats,
+    History,
+    Ints,
+    Query,
+    Reason,
+    ReasonCode,
+    Recommendation,
+    RecommendedItem,
+    Scored,
+    Trace,
+    utc64,
+)
+
+PINNED, LAST_RESORT = "pinned", "last_resort"
+OWN_REASONS = {PINNED: ReasonCode.PINNED, LAST_RESORT: ReasonCode.LAST_RESORT}
+"""What the engine itself adds to the proposals of the sources."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that may change while a bundle is served; immutable, replaced as a whole.
+
+    live:       events since the bundle's as_of by customer id, newest first
+    on_sale:    items that may be shown at all; bool (n_items,)
+    strategies: the set in force
+    """
+
+    live: Mapping[str, History]
+    on_sale: Flags
+    strategies: StrategySet
+
+    @staticmethod
+    def of(bundle: Bundle) -> Snapshot:
+        """Nothing has changed since the bundle was made."""
+        return Snapshot({}, on_sale(bundle.catalogue), StrategySet.of(bundle.config))
+
+    def without(self, items: Ints) -> Snapshot:
+        """With items that have gone out of stock or were removed."""
+        left = self.on_sale.copy()
+        left[items] = False
+        return replace(self, on_sale=left)
+
+    def with_events(self, dataset: Dataset) -> Snapshot:
+        """With the events of a dataset that has the bundle's item numbers, such as ``Dataset.between(bundle.as_of, time)``."""
+        lines = dataset.interactions
+        rows = np.flatnonzero(lines.customers >= 0)[::-1]
+        rows = rows[np.argsort(lines.customers[rows], kind="stable")]
+        customers, starts = np.unique(lines.customers[rows], return_index=True)
+        live = {}
+        for customer, part in zip(customers, np.split(rows, starts)[1:], strict=True):
+            live[dataset.customers.ids[customer]] = History(lines.items[part], lines.events[part], lines.times[part], lines.values[part])
+        return replace(self, live=live)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Candidates of one query with the features they were scored by, and what had to be left out."""
+
+    candidates: Candidates
+    features: Floats
+    degraded: tuple[str, ...]
+    eligible: Flags
+
+    def without(self, part: str) -> Ranked:
+        """The same, with one more part named that was left out."""
+        return replace(self, degraded=(*self.degraded, part))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Answers queries from a bundle. Synchronous, without a clock, safe to share between threads."""
+
+    bundle: Bundle
+
+    def recommend(self, query: Query, snapshot: Snapshot, budget: Budget | None = None) -> Recommendation:
+        """Answer one query.
+
+        Raises:
+            ConfigError: the query names an unknown strategy.
+            ValueError: the query is earlier than the bundle, which would look into the query's future.
+        """
+        budget = Unlimited() if budget is None else budget
+        resolved, missing = self.resolve(query, snapshot)
+        name, strategy = snapshot.strategies.choose(query, resolved.profile)
+        ranked = self.rank(self.retrieve(resolved, strategy, snapshot, budget), resolved, strategy, budget)
+        pinned = self._pinned(strategy, ranked.eligible)
+        candidates = self._completed(ranked, pinned, query.k)
+        selected = select(candidates, query.k, strategy, pinned, self.bundle.catalogue, self.bundle.texts)
+        items, unexplained = self._items(selected, pinned, resolved)
+        budget.finished("select")
+        profile = resolved.profile
+        trace = Trace(
+            strategy=name,
+            strategy_version=snapshot.strategies.version,
+            bundle_version=self.bundle.version,
+            segment=None if profile is None else profile.segment,
+            segment_name=None if profile is None else profile.segment_name,
+            tier=None if profile is None else profile.tier,
+            stage=None if profile is None else profile.stage,
+            degraded=ranked.degraded + unexplained,
+            missing_item_ids=missing,
+            is_known_customer=len(resolved.history) > 0,
+        )
+        return Recommendation(query, items, trace, _features_of(selected.items, ranked))
+
+    def recommend_many(self, queries: Sequence[Query], snapshot: Snapshot, budget: Budget | None = None) -> list[Recommendation]:
+        """Answer several queries against the same snapshot, in their order."""
+        return [self.recommend(query, snapshot, budget) for query in queries]
+
+    def resolve(self, query: Query, snapshot: Snapshot) -> tuple[ResolvedQuery, tuple[str, ...]]:
+        """The query with ids looked up, and the item ids that the catalogue does not have."""
+        time = utc64(query.time)
+        if self.bundle.as_of is not None and time < self.bundle.as_of:
+            raise ValueError(
+                f"query_time {query.time.isoformat()} is earlier than bundle {self.bundle.version} (as of {self.bundle.as_of}), "
+                "which knows what happened after it; ask with a later time or load an older bundle"
+            )
+        history = self.bundle.history(query.customer_id).before(time)
+        if query.customer_id is not None and query.customer_id in snapshot.live:
+            history = _joined(snapshot.live[query.customer_id].before(time), history)
+        items = self.bundle.catalogue.items
+        named = dict.fromkeys((*query.context_item_ids, *query.cart_item_ids, *query.excluded_item_ids))
+        missing = tuple(id_ for id_ in named if items.number(id_) is None)
+        context = items.numbers(dict.fromkeys((*query.context_item_ids, *query.cart_item_ids)))
+        profile = None if query.customer_id is None else self.bundle.profile(query.customer_id)
+        return ResolvedQuery(query, time, profile, history, history.of_events(self.bundle.positive_events), context), missing
+
+    def retrieve(self, resolved: ResolvedQuery, strategy: StrategyConfig, snapshot: Snapshot, budget: Budget) -> Ranked:
+        """Candidates of every source that works and has time, merged."""
+        excluded = np.concatenate([resolved.context, self.bundle.catalogue.items.numbers(resolved.query.excluded_item_ids)])
+        eligible = eligible_items(self.bundle.catalogue, snapshot.on_sale, strategy, resolved, excluded.astype(np.int32))
+        budget.finished("eligibility")
+        proposals: dict[str, Scored] = {}
+        degraded: list[str] = []
+        for name, n in strategy.sources.items():
+            scored, problem = self._propose(name, n, resolved, eligible, budget)
+            proposals[name] = scored
+            if problem:
+                degraded.append(problem)
+            budget.finished(f"retrieve {name}")
+        merged = merge(proposals)
+        return Ranked(merged, np.empty((len(merged), 0), np.float32), tuple(degraded), eligible)
+
+    def rank(self, retrieved: Ranked, resolved: ResolvedQuery, strategy: StrategyConfig, budget: Budget) -> Ranked:
+        """Candidates scored by the strategy's ranker; in merged order when there is none, it fails, or there is no time for it."""
+        if strategy.ranker is None or not len(retrieved.candidates):
+            return retrieved
+        if budget.expired():
+            return retrieved.without(f"ranker {strategy.ranker}: out of time")
+        try:
+            features = self.bundle.features.rows(resolved, retrieved.candidates)
+            budget.finished("features")
+            scores = self.bundle.rankers[strategy.ranker].score(features)
+            budget.finished("rank")
+        except Exception as error:  # noqa: BLE001  the merged order still answers; the trace says what failed
+            return retrieved.without(f"ranker {strategy.ranker}: {type(error).__name__}: {error}")
+        if not np.isfinite(scores).all():
+            return retrieved.without(f"ranker {strategy.ranker}: scores are not finite")
+        return replace(retrieved, candidates=retrieved.candidates.with_scores(scores), features=features)
+
+    def _propose(self, name: str, n: int, resolved: ResolvedQuery, eligible: Flags, budget: Budget) -> tuple[Scored, str | None]:
+        """A source's proposal, or nothing and why; one that fails must not take the answer with it."""
+        if budget.expired():
+            return Scored.empty(), f"source {name}: out of time"
+        if name in self.bundle.failed_sources:
+            return Scored.empty(), f"source {name}: {self.bundle.failed_sources[name]}"
+        try:
+            scored = self.bundle.sources[name].retrieve(resolved, n, eligible)
+            if not eligible[scored.items].all():
+                return Scored.empty(), f"source {name}: it proposed what is not eligible"
+        except Exception as error:  # noqa: BLE001  whatever a source raises, the others still answer; the trace names it
+            return Scored.empty(), f"source {name}: {type(error).__name__}: {error}"
+        if not np.isfinite(scored.scores).all():
+            return Scored.empty(), f"source {name}: scores are not finite"
+        return scored, None
+
+    def _pinned(self, strategy: StrategyConfig, eligible: Flags) -> dict[int, int]:
+        """Item number by rank of the strategy's pins that may be shown."""
+        numbers = ((rank, self.bundle.catalogue.items.number(id_)) for rank, id_ in strategy.pins.items())
+        return {rank: item for rank, item in numbers if item is not None and eligible[item]}
+
+    def _completed(self, ranked: Ranked, pinned: Mapping[int, int], k: int) -> Candidates:
+        """The candidates, then pinned items that nobody proposed, then, where k is not reached, the most bought of the other eligible ones."""
+        candidates, others = ranked.candidates, ranked.eligible.copy()
+        others[candidates.items] = False
+        unproposed = np.array([item for item in pinned.values() if others[item]], np.int32)
+        if len(unproposed):
+            candidates = candidates.followed_by(Scored(unproposed, np.ones(len(unproposed), np.float32)), PINNED)
+            others[unproposed] = False
+        if len(candidates) < k and others.any():
+            candidates = candidates.followed_by(self.bundle.last_resort(others, k - len(candidates)), LAST_RESORT)
+        return candidates
+
+    def _items(
+        self, selected: Candidates, pinned: Mapping[int, int], resolved: ResolvedQuery
+    ) -> tuple[tuple[RecommendedItem, ...], tuple[str, ...]]:
+        """The answer's lines, and which sources could not say why."""
+        reasons, failed = self._because(selected, resolved)
+        names, proposed = np.array(selected.sources), np.isfinite(selected.source_ranks)
+        lines = []
+        for row, item in enumerate(selected.items):
+            if item in pinned.values():
+                reasons[row].insert(0, Reason(ReasonCode.PINNED))
+            id_, score = self.bundle.catalogue.items.ids[item], float(selected.scores[row])
+            lines.append(RecommendedItem(id_, score, row + 1, tuple(names[proposed[row]].tolist()), tuple(dict.fromkeys(reasons[row]))))
+        return tuple(lines), failed
+
+    def _because(self, selected: Candidates, resolved: ResolvedQuery) -> tuple[list[list[Reason]], tuple[str, ...]]:
+        """Reasons of each selected item, from the source that ranked it best to the one that ranked it worst; and what failed."""
+        found: list[list[tuple[float, Reason]]] = [[] for _ in range(len(selected))]
+        failed = []
+        for column, name in enumerate(selected.sources):
+            rows = np.flatnonzero(np.isfinite(selected.source_ranks[:, column]))
+            if not len(rows):
+                continue
+            code, seeds = OWN_REASONS.get(name), np.full(len(rows), -1, np.int32)
+            if code is None:
+                source = self.bundle.sources[name]
+                code = source.reason
+                try:
+                    seeds = source.because(resolved, selected.items[rows])
+                except Exception as error:  # noqa: BLE001  the reason stands without the item behind it; the trace says so
+                    failed.append(f"reasons of source {name}: {type(error).__name__}: {error}")
+            for row, seed in zip(rows, seeds, strict=True):
+                seed_id = None if seed < 0 else self.bundle.catalogue.items.ids[seed]
+                found[row].append((float(selected.source_ranks[row, column]), Reason(code, seed_id)))
+        return [[reason for _, reason in sorted(pairs, key=itemgetter(0))] for pairs in found], tuple(failed)
+
+
+def _features_of(items: Ints, ranked: Ranked) -> Floats:
+    """The rows that the ranker saw of some items; NaN for those it did not see."""
+    row_of = {int(item): row for row, item in enumerate(ranked.candidates.items)}
+    table = np.full((len(items), ranked.features.shape[1]), np.nan, np.float32)
+    for at, item in enumerate(items):
+        if int(item) in row_of:
+            table[at] = ranked.features[row_of[int(item)]]
+    return table
+
+
+def _joined(newer: History, older: History) -> History:
+    if not len(newer):
+        return older
+    pairs = zip(vars(newer).values(), vars(older).values(), strict=True)
+    return History(*(np.concatenate(pair) for pair in pairs))

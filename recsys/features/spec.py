@@ -1,0 +1,79 @@
+"""What each feature statistic means. A feature is data: (name, scope, statistic, by, window or half-life).
+
+All statistics are of positive interactions ("lines": what ``data.positive_events`` names) before the query's time. ``by``
+widens the item to all items that share its group, brand, product type, category or department.
+
+    statistic   scope item (all customers)          scope pair (this customer)               scope customer (all items)
+    ---------   ---------------------------------   --------------------------------------   -----------------------------
+    rate        lines per day                       lines per day                            occasions per day
+    decayed     sum of 0.5 ** (age / half-life)     sum of 0.5 ** (age / half-life)
+    recency     days since the last line            days since the last line                 days since the last line
+    customers   distinct customers per day
+    value       mean money of a line                mean money of a line                     mean money of a line
+    interval                                        mean days between occasions
+    due                                             recency / interval: 1 = about now
+    repeat      share of lines that some customer                                            share of lines that repeat an
+                bought again                                                                 item
+    share                                           share of the customer's lines
+
+    Scopes segment and tier, over the customers of the asking customer's segment or tier:
+    rate        lines of the item per day and customer
+    lift        log((lines of the item in the group + 5) / (lines expected from the group's size + 5))
+
+An occasion is a distinct time. A window counts only lines of its last days; a rate divides by the days of the window, or
+without one by the days since the first line. What is not defined (no such line, a guest) is NaN, never a made-up number.
+No statistic is a raw count or a coordinate: sources are refitted between training and serving, and features must survive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.config import Attribute, Config, FeatureConfig, FeatureScope, FeatureStatistic
+from recsys.types import Floats, Times
+
+ITEM_SCOPES = ("item", "segment", "tier")
+PROFILE_FEATURES = ("profile_tier", "profile_expected_value", "profile_churn_probability", "n_sources")
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """One feature; see the table above."""
+
+    name: str
+    scope: FeatureScope
+    statistic: FeatureStatistic
+    by: Attribute
+    window_days: float | None
+    half_life_days: float | None
+
+    @staticmethod
+    def of(name: str, config: FeatureConfig) -> FeatureSpec:
+        """The spec that a table of the configuration describes."""
+        return FeatureSpec(name, **config.model_dump())
+
+
+def feature_specs(config: Config) -> tuple[FeatureSpec, ...]:
+    """All features of a configuration, in its order."""
+    return tuple(FeatureSpec.of(name, entry) for name, entry in config.features.items())
+
+
+def feature_names(config: Config) -> tuple[str, ...]:
+    """Columns of a feature matrix: declared features, what the profile says, then score and rank from each source."""
+    of_sources = [f"{source}_{what}" for source in config.sources for what in ("score", "rank")]
+    return (*config.features, *PROFILE_FEATURES, *of_sources)
+
+
+def ages_in_days(times: Times, now: np.datetime64) -> Floats:
+    """Days from each time to now, float32; never negative, for nothing later is known."""
+    ages = np.asarray((now - times) / np.timedelta64(1, "D"), np.float32)
+    return np.maximum(ages, np.float32(0))
+
+
+def half_life_weights(ages: Floats, half_life_days: float | None) -> Floats:
+    """0.5 ** (age / half-life); all ones without a half-life."""
+    if half_life_days is None:
+        return np.ones_like(ages)
+    return np.asarray(np.exp2(-ages / np.float32(half_life_days)), np.float32)

@@ -1,0 +1,205 @@
+"""Features of candidates: fitted once for items, computed per query for customers and pairs, by the same code in training and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config import Config
+from recsys.data.catalogue import Catalogue
+from recsys.features.grouped import CustomerLines, PairLines
+from recsys.features.spec import ITEM_SCOPES, FeatureSpec, feature_names, feature_specs, half_life_weights
+from recsys.protocols import ResolvedQuery
+from recsys.types import Candidates, Floats, Interactions, Ints
+from segmentation.profile import TIERS
+
+LIFT_PRIOR = 5.0
+
+
+@dataclass(frozen=True)
+class CustomerGroups:
+    """A partition of the customers. names: of the groups; numbers: group of each customer, -1 = none; int32 (n_customers,)"""
+
+    names: tuple[str, ...]
+    numbers: Ints
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Item-side statistics as of a time, and how to complete them for a query.
+
+    of_items:  scope "item", one row per item; float32 (n_items, n_item_features)
+    of_groups: by feature name, scopes "segment" and "tier"; float32 (n_groups, n_items)
+    """
+
+    config: Config
+    catalogue: Catalogue
+    of_items: Floats
+    of_groups: Mapping[str, Floats]
+    group_names: Mapping[str, tuple[str, ...]]
+
+    def rows(self, resolved: ResolvedQuery, candidates: Candidates) -> Floats:
+        """The ranker's view of each candidate: float32 (n, n_features), columns as `names`."""
+        specs = feature_specs(self.config)
+        table = np.empty((len(candidates), len(feature_names(self.config))), np.float32)
+        items = np.asarray(candidates.items)
+        lines = CustomerLines(resolved.positives, resolved.time)
+        pairs: dict[str, PairLines] = {}
+        item_columns = iter(range(self.of_items.shape[1]))
+        of_items = self.of_items[items]
+        for column, spec in enumerate(specs):
+            if spec.scope == "item":
+                table[:, column] = of_items[:, next(item_columns)]
+            elif spec.scope == "customer":
+                table[:, column] = lines.statistic(spec)
+            elif spec.scope == "pair":
+                if spec.by not in pairs:
+                    codes = self.catalogue.codes(spec.by)
+                    pairs[spec.by] = PairLines(lines, codes[resolved.positives.items], codes[items])
+                table[:, column] = pairs[spec.by].statistic(spec)
+            else:
+                table[:, column] = self._of_group(spec, resolved, items)
+        table[:, len(specs) :] = _request_columns(resolved, candidates, tuple(self.config.sources))
+        return table
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns of `rows`."""
+        return feature_names(self.config)
+
+    def _of_group(self, spec: FeatureSpec, resolved: ResolvedQuery, items: Ints) -> Floats | float:
+        if resolved.profile is None:
+            return np.nan
+        name = resolved.profile.segment if spec.scope == "segment" else resolved.profile.tier
+        return np.asarray(self.of_groups[spec.name][self.group_names[spec.scope].index(name), items], np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write into a folder of its own; config and catalogue are saved by the bundle."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "items.npy", self.of_items)
+        for name, table in self.of_groups.items():
+            np.save(folder / f"group_{name}.npy", table)
+        for scope, names in self.group_names.items():
+            np.save(folder / f"names_{scope}.npy", np.array(names, np.str_))
+
+    @staticmethod
+    def load(folder: Path, config: Config, catalogue: Catalogue) -> FeatureStore:
+        """Read what `save` wrote; arrays are memory-mapped."""
+        groups = [spec.name for spec in feature_specs(config) if spec.scope in ("segment", "tier")]
+        return FeatureStore(
+            config=config,
+            catalogue=catalogue,
+            of_items=np.load(folder / "items.npy", mmap_mode="r"),
+            of_groups={name: np.load(folder / f"group_{name}.npy", mmap_mode="r") for name in groups},
+            group_names={scope: tuple(np.load(folder / f"names_{scope}.npy").tolist()) for scope in ("segment", "tier")},
+        )
+
+
+def _request_columns(resolved: ResolvedQuery, candidates: Candidates, sources: tuple[str, ...]) -> Floats:
+    """Profile columns, then score (divided by the source's best of this query) and rank from every source."""
+    profile = resolved.profile
+    known = (np.nan,) * 3 if profile is None else (TIERS.index(profile.tier), profile.expected_value, profile.churn_probability)
+    table = np.full((len(candidates), 4 + 2 * len(sources)), np.nan, np.float32)
+    table[:, :3] = known
+    table[:, 3] = np.isfinite(candidates.source_ranks).sum(axis=1)
+    for column, source in enumerate(candidates.sources):
+        scores = candidates.source_scores[:, column]
+        best = np.nanmax(scores, initial=0.0)
+        at = 4 + 2 * sources.index(source)
+        table[:, at] = scores / best if best > 0 else scores
+        table[:, at + 1] = candidates.source_ranks[:, column]
+    return table
+
+
+def fit_features(
+    lines: Interactions, catalogue: Catalogue, groups: Mapping[str, CustomerGroups], config: Config, as_of: np.datetime64
+) -> FeatureStore:
+    """Item-side statistics of the positive lines, all before `as_of`.
+
+    groups: the partitions "segment" and "tier" of the customers
+    """
+    specs = [spec for spec in feature_specs(config) if spec.scope in ITEM_SCOPES]
+    fitted = _ItemLines(lines, catalogue, as_of)
+    columns = [fitted.statistic(spec) for spec in specs if spec.scope == "item"]
+    return FeatureStore(
+        config=config,
+        catalogue=catalogue,
+        of_items=np.stack(columns, axis=1) if columns else np.empty((len(catalogue), 0), np.float32),
+        of_groups={spec.name: fitted.of_groups(spec, groups[spec.scope]) for spec in specs if spec.scope != "item"},
+        group_names={scope: group.names for scope, group in groups.items()},
+    )
+
+
+class _ItemLines:
+    """Positive lines of all customers; answers item-, segment- and tier-scope features."""
+
+    def __init__(self, lines: Interactions, catalogue: Catalogue, as_of: np.datetime64) -> None:
+        self.lines = lines
+        self.catalogue = catalogue
+        self.ages = ((as_of - lines.times) / np.timedelta64(1, "D")).astype(np.float32)  # descending: oldest first
+
+    def statistic(self, spec: FeatureSpec) -> Floats:
+        """One number per item, float32 (n_items,)."""
+        codes = self.catalogue.codes(spec.by)
+        rows = self._rows(spec, codes)
+        n_codes = int(codes.max(initial=-1)) + 2  # the last one stands for -1: no code
+        keys = codes[self.lines.items[rows]]
+        per_code = self._per_code(spec, rows, keys, n_codes)
+        per_code[-1] = np.nan
+        return np.asarray(per_code[codes], np.float32)
+
+    def _per_code(self, spec: FeatureSpec, rows: NDArray[np.intp], keys: Ints, n_codes: int) -> NDArray[np.float64]:
+        count = np.bincount(keys, minlength=n_codes).astype(np.float64)
+        if spec.statistic == "rate":
+            return count / self._days(spec)
+        if spec.statistic == "decayed":
+            weights = half_life_weights(self.ages[rows], spec.half_life_days)
+            return np.bincount(keys, weights, minlength=n_codes).astype(np.float64)
+        if spec.statistic == "recency":
+            last = np.full(n_codes, np.nan)
+            last[keys] = self.ages[rows]  # in time order: the newest line stays
+            return last
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if spec.statistic == "value":
+                values = self.lines.values[rows]
+                known = np.isfinite(values)
+                return np.bincount(keys[known], values[known], minlength=n_codes) / np.bincount(keys[known], minlength=n_codes)
+            customers = self.lines.customers[rows]
+            of_known = customers >= 0
+            distinct = np.unique(customers[of_known].astype(np.int64) * n_codes + keys[of_known]) % n_codes
+            n_distinct = np.bincount(distinct, minlength=n_codes).astype(np.float64)
+            if spec.statistic == "customers":
+                return n_distinct / self._days(spec)
+            return 1.0 - n_distinct / np.bincount(keys[of_known], minlength=n_codes)
+
+    def of_groups(self, spec: FeatureSpec, groups: CustomerGroups) -> Floats:
+        """One row per group of customers, float32 (n_groups, n_items)."""
+        codes = self.catalogue.codes(spec.by)
+        rows = self._rows(spec, codes)
+        customers = self.lines.customers[rows]
+        group = np.where(customers >= 0, groups.numbers[customers], -1)
+        rows, group = rows[group >= 0], group[group >= 0]
+        n_codes, n_groups = int(codes.max(initial=-1)) + 2, len(groups.names)
+        flat = group.astype(np.int64) * n_codes + codes[self.lines.items[rows]]
+        count = np.bincount(flat, minlength=n_groups * n_codes).reshape(n_groups, n_codes).astype(np.float64)
+        if spec.statistic == "lift":
+            expected = count.sum(axis=1, keepdims=True) * count.sum(axis=0) / max(count.sum(), 1.0)
+            table = np.log((count + LIFT_PRIOR) / (expected + LIFT_PRIOR))
+        else:
+            size = np.bincount(groups.numbers[groups.numbers >= 0], minlength=n_groups)
+            table = count / (self._days(spec) * np.maximum(size, 1)[:, None])
+        table[:, -1] = np.nan
+        return np.asarray(table[:, codes], np.float32)
+
+    def _rows(self, spec: FeatureSpec, codes: Ints) -> NDArray[np.intp]:
+        first = 0 if spec.window_days is None else int(np.searchsorted(-self.ages, -spec.window_days))
+        rows = np.arange(first, len(self.lines))
+        return rows[codes[self.lines.items[rows]] >= 0]
+
+    def _days(self, spec: FeatureSpec) -> float:
+        observed = max(float(self.ages.max(initial=0.0)), 1.0)
+        return observed if spec.window_days is None else min(spec.window_days, observed)

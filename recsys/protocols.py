@@ -1,0 +1,89 @@
+"""What the engine asks of its parts. Each has at least two implementations; `tests/contracts` holds their promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from recsys.types import Flags, Floats, History, Ints, Query, ReasonCode, Scored
+from segmentation.profile import CustomerProfile
+
+
+@dataclass(frozen=True)
+class ResolvedQuery:
+    """A query with its ids looked up and what is known of the customer beside it.
+
+    profile:   None for a guest or a customer without a history
+    history:   strictly before the query's time
+    positives: the rows of the history whose event is one that the shop calls positive
+    context:   items looked at or in the cart, newest first; int32
+    time:      the query's time as datetime64[us]
+    """
+
+    query: Query
+    time: np.datetime64
+    profile: CustomerProfile | None
+    history: History
+    positives: History
+    context: Ints
+
+
+class CandidateSource(Protocol):
+    """Proposes items for a query, cheaply and with generous recall."""
+
+    @property
+    def reason(self) -> ReasonCode:
+        """Why what it proposes may be wanted."""
+        ...
+
+    def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
+        """At most n eligible items with finite scores, best first; empty when the source knows nothing of this customer.
+
+        eligible: one flag per item of the catalogue, shape (n_items,)
+        """
+        ...
+
+    def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
+        """The item of the customer that each proposed item rests on most; -1 = none in particular. Shape as `items`."""
+        ...
+
+
+class Ranker(Protocol):
+    """Orders candidates."""
+
+    def score(self, features: Floats) -> Floats:
+        """A score for each row of (n, n_features); higher is better, comparable within one query only. Shape (n,)."""
+        ...
+
+
+class Encoder(Protocol):
+    """Reads texts."""
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Embeddings of unit L2 norm, shape (len(texts), dim); equal texts give equal rows."""
+        ...
+
+
+class Budget(Protocol):
+    """Time left for a query; the engine has no clock of its own."""
+
+    def expired(self) -> bool:
+        """True when what is still optional must be left out."""
+        ...
+
+    def finished(self, stage: str) -> None:
+        """Told after each stage and source, by name, so that a caller may measure."""
+        ...
+
+
+class Unlimited:
+    """The budget of offline evaluation: never expires, measures nothing."""
+
+    def expired(self) -> bool:
+        return False
+
+    def finished(self, stage: str) -> None:
+        return None

@@ -1,0 +1,63 @@
+"""Counting which items are bought together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys.candidates.covisit import CovisitSource
+from recsys.config import CovisitConfig
+from recsys.features.spec import half_life_weights
+from recsys.types import Floats, Interactions, Ints
+
+CHUNK_ITEMS = 4096
+
+
+def fit_covisit(lines: Interactions, n_items: int, as_of: np.datetime64, config: CovisitConfig) -> CovisitSource:
+    """Link items that share a basket (or customer), each weighted 0.5 ** (age / half-life), with popular items held back.
+
+    The weight of a pair is its decayed number of units divided by (popularity of one * popularity of the other) ** exponent.
+    """
+    rows, units = _units(lines, config)
+    ages = ((as_of - lines.times[rows]) / np.timedelta64(1, "D")).astype(np.float32)
+    shape = (int(units.max(initial=-1)) + 1, n_items)
+    weight = np.sqrt(half_life_weights(ages, config.half_life_days))
+    bought = sparse.csr_array((weight, (units, lines.items[rows])), shape)
+    bought.data = np.minimum(bought.data, 1.0)  # an item twice in one unit counts once
+    popularity = np.asarray(bought.power(2).sum(axis=0)).ravel() ** config.popularity_exponent
+    by_item = bought.T.tocsr()
+    parts = [
+        _strongest(by_item[first : first + CHUNK_ITEMS] @ bought, first, popularity, config.n_neighbours)
+        for first in range(0, n_items, CHUNK_ITEMS)
+    ]
+    counts, neighbours, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return CovisitSource(offsets, neighbours.astype(np.int32), weights.astype(np.float32), config)
+
+
+def _units(lines: Interactions, config: CovisitConfig) -> tuple[NDArray[np.intp], Ints]:
+    """Rows that take part and the unit of each, at most the last `max_unit` rows of a unit."""
+    keys = lines.baskets if config.unit == "basket" else lines.customers
+    newest_first = np.flatnonzero(keys >= 0)[::-1]
+    order = newest_first[np.argsort(keys[newest_first], kind="stable")]
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    position = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    rows = order[position < config.max_unit]
+    _, units = np.unique(keys[rows], return_inverse=True)
+    return rows, units.astype(np.int32)
+
+
+def _strongest(pairs: sparse.csr_array, first: int, popularity: NDArray[np.floating], n: int) -> tuple[NDArray[np.int64], Ints, Floats]:
+    """The n strongest neighbours of each row of a block of the pair matrix: counts, neighbours, weights."""
+    rows = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
+    columns = pairs.indices
+    apart = columns != rows + first
+    rows, columns, counts = rows[apart], columns[apart], pairs.data[apart]
+    weights = counts / (popularity[rows + first] * popularity[columns])
+    order = np.lexsort((columns, -weights, rows))
+    rows = rows[order]
+    starts = np.searchsorted(rows, np.arange(pairs.shape[0]))
+    keep = np.arange(len(rows)) - starts[rows] < n
+    kept = np.bincount(rows[keep], minlength=pairs.shape[0])
+    return kept.astype(np.int64), columns[order][keep], weights[order][keep]

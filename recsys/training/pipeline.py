@@ -1,0 +1,214 @@
+"""The one training path: data, a configuration and a time in; a bundle out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.bundle import FORMAT, MANIFEST, Bundle, sha256
+from recsys.config import Config, to_json
+from recsys.data.dataset import Dataset
+from recsys.errors import DataError
+from recsys.ranking.lambdamart import LambdaMart
+from recsys.threads import limit_threads
+from recsys.training.lambdamart import fit_lambdamart
+from recsys.training.leaks import check_leaks
+from recsys.training.parts import Fitter, library_versions, load_bundle_parts
+from recsys.training.rows import Rows, make_rows
+from recsys.training.shift import population_stability, sample_features
+from recsys.training.split import RankingPeriod, Split, split_by_time
+from recsys.training.stages import Progress, Stages, key_of, silent, stage_seed
+
+N_SHIFT_CUSTOMERS = 200
+
+Evaluate = Callable[[Bundle], Mapping[str, Any]]
+Places = dict[str, Path]
+
+
+def train(
+    dataset: Dataset,
+    config: Config,
+    as_of: np.datetime64,
+    out: Path,
+    *,
+    work: Path,
+    evaluate: Evaluate | None = None,
+    provenance: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Train on everything before `as_of` and write a bundle; returns its folder, ``out / version``.
+
+    Nothing is done twice: stages are kept in `work` by their inputs, and a run that was killed goes on where it was. With equal
+    data, configuration, thread count, libraries and processor two runs write the same files.
+
+    Args:
+        evaluate: what to put into the manifest as the bundle's metrics; called with the finished bundle.
+        provenance: who made it, for example the commit; into the manifest as it is.
+
+    Raises:
+        DataError: the data are too short or too thin.
+        LeakError: a source knew the ranker's labels.
+    """
+    rng = np.random.default_rng(stage_seed(config.training.seed, "split"))
+    split = split_by_time(dataset, as_of, config, rng)
+    return train_on(split, config, out, work=work, evaluate=evaluate, provenance=provenance, progress=progress)
+
+
+def train_on(
+    split: Split,
+    config: Config,
+    out: Path,
+    *,
+    work: Path,
+    evaluate: Evaluate | None = None,
+    provenance: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """`train` for any split."""
+    if split.as_of is None:
+        raise DataError("a bundle from a split by position has no as_of and cannot be written; use it in memory")
+    stages = Stages(work, progress)
+    work.mkdir(parents=True, exist_ok=True)
+    stages.sweep()
+    fitter = Fitter(config, stages)
+    with limit_threads(config.training.n_threads):
+        texts = fitter.texts(split.known)
+        segmentation = fitter.segmentation(split.periods[0].known, split.periods[0].start)
+        by_period = [fitter.parts(period.known, period.start, texts, segmentation) for period in split.periods]
+        rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
+        shipped = fitter.parts(split.known, split.as_of, texts, segmentation)
+        shift = _feature_shift(split, by_period[-1], shipped, fitter)
+        shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
+        return _write(split, shipped, shift, fitter, out, evaluate, provenance or {})
+
+
+def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter) -> Path:
+    """The folder of one ranker, trained on the rows of all periods."""
+    config = fitter.config.rankers[name]
+    folders = [_rows(name, period, places, fitter) for period, places in zip(split.periods, by_period, strict=True)]
+    rows = [Rows.load(folder) for folder in folders]
+    sources = tuple(fitter.config.strategies[config.train_on].sources)
+    for period, part in zip(split.periods, rows, strict=True):
+        check_leaks(sources, part.recalls, part.later, str(period.start))
+
+    def make(folder: Path) -> None:
+        names = _feature_names(by_period[-1], split, fitter)
+        seed, n_threads = fitter.seed(f"ranker-{name}"), fitter.config.training.n_threads
+        fit_lambdamart(rows, names, config, seed=seed, n_threads=n_threads, progress=fitter.stages.progress).save(folder)
+
+    return fitter.run(f"ranker-{name}", {"rows": [folder.name for folder in folders], "ranker": config.model_dump()}, make)
+
+
+def _rows(name: str, period: RankingPeriod, places: Places, fitter: Fitter) -> Path:
+    ranker = fitter.config.rankers[name]
+    strategy = fitter.config.strategies[ranker.train_on]
+    queries = [(query.customer, str(query.time), query.context, query.wanted.tolist()) for query in period.queries]
+    later = {customer: items.tolist() for customer, items in period.later.items()}
+    inputs = {
+        "parts": sorted(folder.name for folder in places.values()),
+        "strategy": strategy.model_dump(include={"sources", "filters"}),
+        "n_negatives": ranker.negatives_per_query,
+        "queries": key_of({"queries": queries, "later": later}),
+    }
+
+    def make(folder: Path) -> None:
+        bundle = load_bundle_parts(places, period.known, fitter.config, period.start)
+        rng = np.random.default_rng(fitter.seed(f"rows-{name}-{period.start}"))
+        rows = make_rows(bundle, strategy, period.queries, dict(period.later), ranker.negatives_per_query, rng, fitter.stages.progress)
+        rows.save(folder)
+
+    return fitter.run(f"rows-{name}", inputs, make)
+
+
+def _feature_names(places: Places, split: Split, fitter: Fitter) -> tuple[str, ...]:
+    return load_bundle_parts(places, split.known, fitter.config, split.as_of).features.names
+
+
+def _feature_shift(split: Split, learned: Places, shipped: Places, fitter: Fitter) -> dict[str, dict[str, float]]:
+    """Population stability index of every feature, by ranker: the last period's sources against the refitted ones."""
+    period = split.periods[-1]
+    rng = np.random.default_rng(fitter.seed("shift"))
+    bought_before = np.unique(period.known.interactions.customers)
+    customers = bought_before[bought_before >= 0].astype(np.int64)
+    customers = np.sort(rng.choice(customers, min(N_SHIFT_CUSTOMERS, len(customers)), replace=False))
+
+    def make(folder: Path) -> None:
+        before = load_bundle_parts(learned, period.known, fitter.config, period.start)
+        after = load_bundle_parts(shipped, split.known, fitter.config, split.as_of)
+        shift = {}
+        for name, ranker in fitter.config.rankers.items():
+            strategy = fitter.config.strategies[ranker.train_on]
+            old = sample_features(before, strategy, customers, period.start)
+            new = sample_features(after, strategy, customers, split.as_of)  # type: ignore[arg-type]  # None was refused
+            columns = enumerate(after.features.names)
+            shift[name] = {feature: round(population_stability(old[:, at], new[:, at]), 4) for at, feature in columns}
+        (folder / "shift.json").write_text(json.dumps(shift))
+
+    places = [sorted(folder.name for folder in parts.values()) for parts in (learned, shipped)]
+    strategies = {name: strategy.model_dump() for name, strategy in fitter.config.strategies.items()}
+    rankers = {name: ranker.train_on for name, ranker in fitter.config.rankers.items()}
+    folder = fitter.run("shift", {"places": places, "strategies": strategies, "rankers": rankers}, make)
+    shift: dict[str, dict[str, float]] = json.loads((folder / "shift.json").read_text())
+    return shift
+
+
+def _write(
+    split: Split,
+    places: Places,
+    shift: dict[str, dict[str, float]],
+    fitter: Fitter,
+    out: Path,
+    evaluate: Evaluate | None,
+    provenance: Mapping[str, str],
+) -> Path:
+    """Copy the parts into a temporary folder, add the manifest last, and rename."""
+    out.mkdir(parents=True, exist_ok=True)
+    for unfinished in out.glob(".unfinished-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    temporary = out / f".unfinished-{os.getpid()}"
+    for place, folder in places.items():
+        shutil.copytree(folder, temporary / place)
+    manifest = _manifest(split, temporary, shift, fitter.config, provenance)
+    bundle = replace(
+        load_bundle_parts({place: temporary / place for place in places}, split.known, fitter.config, split.as_of),
+        rankers={name: LambdaMart.load(temporary / "rankers" / name) for name in fitter.config.rankers},
+        manifest=manifest,
+    )
+    manifest["metrics"] = dict(evaluate(bundle)) if evaluate is not None else {}
+    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+    target = out / str(manifest["version"])
+    if target.exists():
+        shutil.rmtree(target)
+    temporary.rename(target)
+    return target
+
+
+def _manifest(split: Split, folder: Path, shift: dict[str, Any], config: Config, provenance: Mapping[str, str]) -> dict[str, Any]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    listed = {str(path.relative_to(folder)): {"sha256": sha256(path), "bytes": path.stat().st_size} for path in files}
+    known, lines = split.known, split.known.interactions
+    contents = {"files": listed, "config": to_json(config), "as_of": str(split.as_of)}
+    return {
+        "format": FORMAT,
+        "version": f"{str(split.as_of)[:10].replace('-', '')}-{key_of(contents)[:8]}",
+        **contents,
+        "positive_events": known.event_codes(config.data.positive_events).tolist(),
+        "data": {
+            "fingerprint": known.fingerprint,
+            "interactions": len(lines),
+            "customers": len(np.unique(lines.customers[lines.customers >= 0])),
+            "items": len(known.items),
+            "first_event": str(lines.times[0]),
+            "last_event": str(lines.times[-1]),
+        },
+        "feature_shift": shift,
+        "libraries": library_versions(),
+        "provenance": dict(provenance),
+    }

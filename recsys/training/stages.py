@@ -1,0 +1,66 @@
+"""Stages of a training, kept by their inputs: a stage whose inputs are unchanged is not run again, so a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+CODE_VERSION = 1
+"""Raised when a stage's result changes for equal inputs, so that kept results of older code are not used."""
+
+
+class Progress(Protocol):
+    """Told how far a long step is; total is None when it is not known."""
+
+    def __call__(self, done: int, total: int | None, what: str) -> None: ...
+
+
+def silent(done: int, total: int | None, what: str) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A folder of finished stages, each in a folder named by the hash of all that went into it."""
+
+    folder: Path
+    progress: Progress = silent
+
+    def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Path:
+        """The folder of a stage's result; `make` fills it when there is none yet.
+
+        `make` writes into a temporary folder, which is renamed when complete: an interrupted stage leaves nothing that counts.
+        """
+        folder = self.folder / f"{name}-{key_of({'stage': name, 'code': CODE_VERSION, **inputs})}"
+        if folder.is_dir():
+            self.progress(1, 1, f"{name} (unchanged)")
+            return folder
+        self.progress(0, 1, name)
+        unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        make(unfinished)
+        unfinished.rename(folder)
+        self.progress(1, 1, name)
+        return folder
+
+    def sweep(self) -> None:
+        """Remove what interrupted runs left behind."""
+        for unfinished in self.folder.glob(".*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def key_of(inputs: dict[str, Any]) -> str:
+    """A short name for equal inputs."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def stage_seed(seed: int, name: str) -> int:
+    """The stage's own seed, so that skipping one stage changes no other."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big")

@@ -1,0 +1,1 @@
+"""Who the customer is: orders, reviews and messages in, one `CustomerProfile` per customer out. Imports nothing of ours."""

@@ -1,0 +1,116 @@
+"""What is known of each customer as of a time: one row, or the columns of all of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.errors import SegmentationError
+
+TIERS = ("low", "medium", "high")
+STAGES = ("new", "active", "loyal", "at_risk", "lapsed")
+
+
+@dataclass(frozen=True)
+class CustomerProfile:
+    """Who a customer is, derived from nothing later than `as_of`.
+
+    segment:            stable id of the segment, for example "s3"
+    segment_name:       readable name; says in brackets how it was made when no language model named it
+    tier:               "low", "medium" or "high" by expected value
+    stage:              lifecycle stage, one of STAGES
+    expected_value:     money expected over `horizon_days`, in the shop's currency; NaN where the shop gives no money
+    churn_probability:  probability of no purchase in the horizon, in [0, 1]; NaN = not estimated
+    segment_confidence: how much nearer the customer is to its segment than to the next, in [0, 1]; NaN = not measured
+    """
+
+    customer_id: str
+    segment: str
+    segment_name: str
+    tier: str
+    stage: str
+    expected_value: float
+    churn_probability: float
+    horizon_days: float
+    as_of: dt.datetime
+    segment_confidence: float = math.nan
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """The profiles of all customers as parallel arrays of length n_customers; -1 and NaN where a customer never bought.
+
+    segment:            rows of segment_ids and segment_names; int16
+    tier, stage:        rows of TIERS and STAGES; int8
+    expected_value, churn_probability, segment_confidence: as in CustomerProfile; float32
+    as_of:              datetime64[us], UTC; nothing later was used
+    """
+
+    segment: NDArray[np.int16]
+    tier: NDArray[np.int8]
+    stage: NDArray[np.int8]
+    expected_value: NDArray[np.float32]
+    churn_probability: NDArray[np.float32]
+    segment_confidence: NDArray[np.float32]
+    segment_ids: tuple[str, ...]
+    segment_names: tuple[str, ...]
+    horizon_days: float
+    as_of: np.datetime64
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in _columns()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns of profiles differ in length: {lengths}")
+        if len(self.segment_ids) != len(self.segment_names):
+            raise ValueError(f"{len(self.segment_ids)} segment ids but {len(self.segment_names)} names")
+
+    def __len__(self) -> int:
+        return len(self.segment)
+
+    def profile(self, customer_num: int, customer_id: str) -> CustomerProfile | None:
+        """The profile of one customer; None for one who never bought, or whose number is not among these."""
+        if not 0 <= customer_num < len(self) or self.segment[customer_num] < 0:
+            return None
+        moment: dt.datetime = self.as_of.astype("datetime64[us]").item()
+        return CustomerProfile(
+            customer_id=customer_id,
+            segment=self.segment_ids[self.segment[customer_num]],
+            segment_name=self.segment_names[self.segment[customer_num]],
+            tier=TIERS[self.tier[customer_num]],
+            stage=STAGES[self.stage[customer_num]],
+            expected_value=float(self.expected_value[customer_num]),
+            churn_probability=float(self.churn_probability[customer_num]),
+            horizon_days=self.horizon_days,
+            as_of=moment.replace(tzinfo=dt.UTC),
+            segment_confidence=float(self.segment_confidence[customer_num]),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write one .npy per column and profiles.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _columns():
+            np.save(folder / f"{name}.npy", getattr(self, name))
+        rest = {name: getattr(self, name) for name in ("segment_ids", "segment_names", "horizon_days")} | {"as_of": str(self.as_of)}
+        (folder / "profiles.json").write_text(json.dumps(rest, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Profiles:
+        """Read what `save` wrote; columns are memory-mapped. SegmentationError: a file is missing or damaged."""
+        try:
+            columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _columns()}
+            rest = json.loads((folder / "profiles.json").read_text(encoding="utf-8"))
+            ids, names = tuple(rest["segment_ids"]), tuple(rest["segment_names"])
+            as_of = np.datetime64(rest["as_of"], "us")
+            return Profiles(**columns, segment_ids=ids, segment_names=names, horizon_days=rest["horizon_days"], as_of=as_of)
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise SegmentationError(f"{folder} does not hold profiles as Profiles.save writes them: {error}") from error
+
+
+def _columns() -> tuple[str, ...]:
+    return tuple(field.name for field in fields(Profiles) if field.name not in ("segment_ids", "segment_names", "horizon_days", "as_of"))

@@ -1,0 +1,257 @@
+"""`segrec`, one command for everything. Results go to stdout, progress to stderr; exit 0, 1 (failed, and why) or 2 (usage)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from offline_eval.report import to_json as results_to_json
+from recsys.bundle import Bundle, verify
+from recsys.config import Config, explain, load_config
+from recsys.data.dataset import Dataset
+from recsys.data.importers import SOURCES, open_shop
+from recsys.data.importing import import_shop
+from recsys.engine import Engine, Snapshot
+from recsys.errors import RecsysError
+from recsys.types import Query, aware, utc64
+from segmentation.errors import SegmentationError
+from segrec.console import Stopwatch, output, say, steps
+from segrec.demo import run_demo
+from segrec.evaluation import METRICS, comparisons, evaluate_bundle, tables_of
+from segrec.shipping import ship
+from segrec.show import explain_tables, headline, manifest_tables, recommendation_json, recommendation_table, report_table, rows_of
+from serving.bundles import Bundles, newest_bundle
+from serving.server import serve as serve_until_stopped
+from serving.settings import ServerSettings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
+eval_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure bundles offline.")
+app.add_typer(eval_app, name="eval")
+
+BundlePath = Annotated[Path, typer.Argument(help="A bundle, or a folder of bundles (the newest one counts).")]
+DataPath = Annotated[Path, typer.Option("--data", help="Folder of an imported shop.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help=f"What to read: {', '.join(SOURCES)}.")],
+    path: Annotated[Path | None, typer.Argument(help="Folder or file to read; complete_journey finds its package without one.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("shops/shop"),
+    mapping: Annotated[Path | None, typer.Option(help="TOML file that maps other column names; for tables.")] = None,
+    max_bad: Annotated[str, typer.Option(help="Share of bad rows per table above which nothing is written, for example 1%.")] = "1%",
+    as_json: AsJson = False,
+) -> None:
+    """Read, check and store a shop.
+
+    Example: segrec import tables my-shop/ --mapping columns.toml --out shops/mine
+    """
+    with steps() as progress:
+        report = import_shop(open_shop(source, path, mapping), out, _share(max_bad), progress, now=dt.datetime.now(dt.UTC))
+    if as_json:
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+    else:
+        output().print(report_table(report))
+        output().print(f"shop in {out}; next: segrec train --data {out} --out bundles/")
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Argument(help="TOML file; without one all settings have their defaults.")] = None,
+    data: DataPath = Path("shops/shop"),
+    out: Annotated[Path, typer.Option(help="Folder for bundles.")] = Path("bundles"),
+    as_of: Annotated[str | None, typer.Option(help="Use only what happened before this time, for example 2024-05-01T00:00:00Z.")] = None,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Train and measure a twin that ends one period earlier.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Train a bundle. A run that was stopped goes on where it was; unchanged stages are not run again.
+
+    Example: segrec train shop.toml --data shops/mine --out bundles/
+    """
+    settings = _config(config)
+    with steps() as progress:
+        dataset = Dataset.load(data)
+        shipped = ship(dataset, settings, out, progress, as_of=None if as_of is None else utc64(_time(as_of)), measure=measure)
+    if as_json:
+        print(json.dumps({"bundle": str(shipped.path), "twin": None if shipped.twin is None else str(shipped.twin)}))
+        return
+    for table in tables_of(shipped.results, METRICS) if shipped.results else []:
+        output().print(table)
+    output().print(f"bundle in {shipped.path}; next: segrec recommend {shipped.path} --customer ID, or segrec serve {shipped.path}")
+
+
+@app.command()
+def recommend(
+    bundle: BundlePath,
+    customer: Annotated[str | None, typer.Option(help="Customer id; none = a guest.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Items wanted, 1 to 500.")] = 10,
+    context: Annotated[list[str] | None, typer.Option(help="Id of an item being looked at; may be repeated.")] = None,
+    cart: Annotated[list[str] | None, typer.Option(help="Id of an item in the cart; may be repeated.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Id of an item not to show; may be repeated.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Name of a strategy; none = chosen by tier and segment.")] = None,
+    placement: Annotated[str, typer.Option(help="Where the list is shown.")] = "home",
+    time: Annotated[str | None, typer.Option(help="Time of the query; none = where the bundle's data end.")] = None,
+    explained: Annotated[bool, typer.Option("--explain", help="Show the time of each stage and the features of each item.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer one query from a bundle, without a server.
+
+    Example: segrec recommend bundles/ --customer 2070 -k 5 --explain
+    """
+    loaded = Bundle.load(newest_bundle(bundle))
+    if loaded.as_of is None:
+        raise RecsysError(f"bundle {loaded.version} is from a split by position and answers no queries at a time")
+    when = aware(loaded.as_of) if time is None else _time(time)
+    query = Query(
+        k=k,
+        time=when,
+        customer_id=customer,
+        placement=placement,
+        context_item_ids=tuple(context or ()),
+        cart_item_ids=tuple(cart or ()),
+        excluded_item_ids=tuple(exclude or ()),
+        strategy=strategy,
+    )
+    watch = Stopwatch()
+    answer = Engine(loaded).recommend(query, Snapshot.of(loaded), watch)
+    names = loaded.features.names
+    if as_json:
+        stages = {"stages_ms": dict(watch.stages)} if explained else {}
+        print(json.dumps({**recommendation_json(answer, names), **stages}, ensure_ascii=False, indent=1))
+        return
+    titles = dict(zip(loaded.catalogue.items.ids, loaded.catalogue.titles, strict=True))
+    console = output()
+    console.print(recommendation_table(headline(answer), rows_of(answer, titles)))
+    if answer.trace.missing_item_ids:
+        console.print(f"not in the catalogue: {', '.join(answer.trace.missing_item_ids)}")
+    for table in explain_tables(answer, names, watch.stages, titles) if explained else []:
+        console.print(table)
+
+
+@app.command()
+def serve(
+    bundles: Annotated[Path, typer.Argument(help="A bundle, or a folder of bundles; SIGHUP loads the newest again.")] = Path("bundles"),
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 = all of this machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 = any free one.")] = 50051,
+    max_workers: Annotated[int, typer.Option(help="Calls answered at once.")] = 8,
+    budget_ms: Annotated[float, typer.Option(help="Time for an answer; then optional parts are left out.")] = 200.0,
+) -> None:
+    """Serve the newest bundle over gRPC until SIGTERM or Ctrl-C; calls in flight are finished.
+
+    Example: segrec serve bundles/ --port 50051
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = ServerSettings(host=host, port=port, max_workers=max_workers, budget_ms=budget_ms)
+    serve_until_stopped(settings, Bundles(bundles), say)
+
+
+@app.command()
+def inspect(bundle: BundlePath, as_json: AsJson = False) -> None:
+    """Verify a bundle and show what is in it: data, versions, sizes, metrics of its twin, feature shift.
+
+    Example: segrec inspect bundles/
+    """
+    manifest = verify(newest_bundle(bundle))
+    if as_json:
+        print(json.dumps(manifest, ensure_ascii=False, indent=1))
+        return
+    for table in manifest_tables(manifest):
+        output().print(table)
+
+
+@app.command()
+def config(
+    explain_keys: Annotated[bool, typer.Option("--explain", help="List every key with its type, default and meaning.")] = False,
+) -> None:
+    """Show the default configuration, or what each key means.
+
+    Example: segrec config --explain
+    """
+    if not explain_keys:
+        print(Config().model_dump_json(indent=1))
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("key", "type", "default", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for row in explain():
+        table.add_row(*row)
+    output().print(table)
+
+
+@eval_app.command("run")
+def eval_run(
+    bundle: BundlePath,
+    data: DataPath = Path("shops/shop"),
+    metrics: Annotated[str, typer.Option(help="For example NDCG@10,Recall@100.")] = METRICS,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a bundle on what customers bought after its as_of: the engine, each source alone, popularity of the last 7 days.
+
+    Example: segrec eval run bundles/twins --data shops/mine --metrics NDCG@10,Recall@10
+    """
+    loaded = Bundle.load(newest_bundle(bundle))
+    with steps() as progress:
+        results = evaluate_bundle(loaded, Dataset.load(data), metrics, progress)
+    if as_json:
+        print(results_to_json(results, [row for result in results for row in comparisons(result)]))
+        return
+    for table in tables_of(results, metrics):
+        output().print(table)
+
+
+@app.command()
+def demo(
+    data: DataPath = Path("shops/complete-journey"),
+    out: Annotated[Path, typer.Option(help="Folder for bundles.")] = Path("bundles"),
+    keep_serving: Annotated[bool, typer.Option("--serve", help="Leave the server running afterwards.")] = False,
+) -> None:
+    """Import a year of grocery purchases, train, measure, serve, and ask the server for some households.
+
+    Example: segrec demo
+    """
+    run_demo(data, out)
+    if keep_serving:
+        serve(out)
+
+
+def main() -> None:
+    """The command line; a failure that a person can mend is one line, not a traceback."""
+    try:
+        app()
+    except (RecsysError, SegmentationError) as error:
+        say(f"[red]segrec: {error}[/red]")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on where it was")
+        sys.exit(130)
+
+
+def _config(path: Path | None) -> Config:
+    return Config() if path is None else load_config(path)
+
+
+def _time(text: str) -> dt.datetime:
+    try:
+        time = dt.datetime.fromisoformat(text)
+        utc64(time)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no time with a zone; write for example 2024-05-01T00:00:00Z") from error
+    return time
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no share; write for example 1% or 0.01") from error
+    if not 0 <= share <= 1:
+        raise typer.BadParameter(f"{text!r} is not between 0 and 1")
+    return share

@@ -1,0 +1,60 @@
+"""From an imported shop to a bundle that can be served, with the measured quality of its twin."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from offline_eval.result import EvaluationResult
+from recsys.bundle import Bundle
+from recsys.config import Config
+from recsys.data.dataset import Dataset
+from recsys.training.pipeline import train
+from recsys.training.stages import Progress, Stages
+from segrec.evaluation import METRICS, for_manifest, kept_evaluation
+
+WORK, TWINS = ".work", "twins"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """path: the bundle; twin: the one it was measured by, trained as of one evaluation period earlier; results: of the twin."""
+
+    path: Path
+    twin: Path | None
+    results: tuple[EvaluationResult, ...]
+
+
+def ship(
+    dataset: Dataset, config: Config, out: Path, progress: Progress, *, as_of: np.datetime64 | None = None, measure: bool = True
+) -> Shipped:
+    """Train the twin, measure it on what came after, then train on everything before `as_of` and quote the twin.
+
+    as_of: None = just after the last event
+    """
+    end = dataset.interactions.times[-1] + np.timedelta64(1, "us") if as_of is None else as_of
+    work = out / WORK
+    fit = partial(train, dataset, config, work=work, provenance=provenance(), progress=progress)
+    if not measure:
+        return Shipped(fit(end, out), None, ())
+    cut = end - np.timedelta64(round(config.evaluation.period_days * 86_400), "s")
+    twin = fit(cut, out / TWINS)
+    known = dataset.before(end)
+    results = kept_evaluation(Bundle.load(twin), known, METRICS, Stages(work, progress))
+    quoted = {"twin": twin.name, **for_manifest(results)}
+    return Shipped(fit(end, out, evaluate=lambda _: quoted), twin, tuple(results))
+
+
+def provenance() -> dict[str, str]:
+    """The version of this package, and the commit where it runs from a checkout."""
+    found = {"segrec": version("segrec")}
+    try:
+        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return found
+    return {**found, "commit": asked.stdout.strip()}

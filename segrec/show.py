@@ -1,0 +1,168 @@
+"""Recommendations and bundles as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from recsys.data.report import ImportReport
+from recsys.types import Reason, ReasonCode, Recommendation
+
+REASONS = {
+    ReasonCode.BOUGHT_BEFORE: "bought before",
+    ReasonCode.BOUGHT_TOGETHER: "bought together",
+    ReasonCode.SIMILAR_TEXT: "similar",
+    ReasonCode.SIMILAR_CUSTOMERS: "customers alike",
+    ReasonCode.POPULAR: "popular",
+    ReasonCode.POPULAR_IN_SEGMENT: "popular in segment",
+    ReasonCode.PINNED: "pinned",
+    ReasonCode.LAST_RESORT: "last resort",
+}
+N_SHIFTED = 5
+
+
+def recommendation_table(title: str, rows: Sequence[tuple[int, float, str, Sequence[str], Sequence[str]]]) -> Table:
+    """Lines of (rank, score, text, sources, reasons)."""
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, expand=True)
+    table.add_column("#", justify="right")
+    table.add_column("item", ratio=4)
+    table.add_column("sources", ratio=3)
+    table.add_column("why", ratio=4)
+    for rank, _, text, sources, reasons in rows:
+        table.add_row(str(rank), Text(text), Text(", ".join(sources)), Text("; ".join(reasons)))
+    return table
+
+
+def reason_text(code: str, because: str | None, titles: Mapping[str, str]) -> str:
+    """One reason in words, with the title of the item it rests on."""
+    words = REASONS[ReasonCode(code)]
+    return words if because is None else f"{words}: {titles.get(because) or because}"
+
+
+def rows_of(answer: Recommendation, titles: Mapping[str, str]) -> list[tuple[int, float, str, Sequence[str], Sequence[str]]]:
+    """Lines of an answer for `recommendation_table`."""
+
+    def why(reason: Reason) -> str:
+        return reason_text(reason.code, reason.because_item_id, titles)
+
+    return [
+        (item.rank, item.score, titles.get(item.item_id) or item.item_id, item.sources, [why(reason) for reason in item.reasons])
+        for item in answer.items
+    ]
+
+
+def headline(answer: Recommendation) -> str:
+    """Who asked, how the engine sees them, and which strategy answered."""
+    trace, who = answer.trace, answer.query.customer_id or "guest"
+    seen = "" if trace.segment is None else f", segment {trace.segment} {trace.segment_name}, tier {trace.tier}, {trace.stage}"
+    left_out = f", left out: {'; '.join(trace.degraded)}" if trace.degraded else ""
+    return f"{who}{seen}, strategy {trace.strategy}{left_out}"
+
+
+def recommendation_json(answer: Recommendation, names: Sequence[str]) -> dict[str, Any]:
+    """An answer as plain JSON values; features only where a ranker ran."""
+    items = [asdict(item) for item in answer.items]
+    if answer.features.shape[1]:
+        for item, row in zip(items, answer.features, strict=True):
+            item["features"] = {name: None if np.isnan(value) else round(float(value), 6) for name, value in zip(names, row, strict=True)}
+    return {"request_id": answer.query.request_id, "items": items, **asdict(answer.trace)}
+
+
+def explain_tables(
+    answer: Recommendation, names: Sequence[str], stages: Sequence[tuple[str, float]], titles: Mapping[str, str]
+) -> list[Table]:
+    """Time of each stage, and the features of each item."""
+    times = Table(title="time of each stage", title_justify="left", box=box.SIMPLE_HEAD)
+    times.add_column("stage")
+    times.add_column("ms", justify="right")
+    for stage, milliseconds in [*stages, ("all", sum(part for _, part in stages))]:
+        times.add_row(stage, f"{milliseconds:.2f}")
+    if not answer.features.shape[1]:
+        return [times]
+    features = Table(title="features of each item (a dot: not defined)", title_justify="left", box=box.SIMPLE_HEAD)
+    features.add_column("feature")
+    for item in answer.items:
+        features.add_column((titles.get(item.item_id) or item.item_id)[:12], justify="right")
+    for column, name in enumerate(names):
+        features.add_row(name, *(("." if np.isnan(value) else f"{value:.3g}") for value in answer.features[:, column]))
+    return [times, features]
+
+
+def manifest_tables(manifest: Mapping[str, Any]) -> list[Table]:
+    """What is in a bundle: data, sizes, versions, metrics of its twin, shifted features."""
+    return [_facts(manifest), _files(manifest), *_metrics(manifest), _shift(manifest)]
+
+
+def _facts(manifest: Mapping[str, Any]) -> Table:
+    table = Table(title=f"bundle {manifest['version']}", title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
+    data = manifest["data"]
+    table.add_row("knows everything before", str(manifest["as_of"]))
+    table.add_row("data", f"{data['interactions']:,} interactions of {data['customers']:,} customers with {data['items']:,} items")
+    table.add_row("events", f"{data['first_event']} to {data['last_event']}")
+    table.add_row("data fingerprint", data["fingerprint"][:16])
+    table.add_row("sources", ", ".join(manifest["config"]["sources"]))
+    table.add_row("strategies", ", ".join(manifest["config"]["strategies"]))
+    table.add_row("made by", ", ".join(f"{name} {value[:12]}" for name, value in manifest["provenance"].items()))
+    table.add_row("libraries", ", ".join(f"{name} {value}" for name, value in manifest["libraries"].items()))
+    return table
+
+
+def _files(manifest: Mapping[str, Any]) -> Table:
+    table = Table(title="parts (all checksums hold)", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("part", "files", "MiB"):
+        table.add_column(heading, justify="left" if heading == "part" else "right")
+    parts: dict[str, list[int]] = {}
+    for name, entry in manifest["files"].items():
+        pieces = name.split("/")
+        parts.setdefault("/".join(pieces[: 2 if pieces[0] in ("sources", "rankers") else 1]), []).append(entry["bytes"])
+    for part, sizes in parts.items():
+        table.add_row(part, str(len(sizes)), f"{sum(sizes) / 2**20:.1f}")
+    return table
+
+
+def _metrics(manifest: Mapping[str, Any]) -> list[Table]:
+    metrics = manifest["metrics"]
+    tables = []
+    for title, figures in metrics.get("figures", {}).items():
+        about = metrics["about"]
+        table = Table(
+            title=f"twin {metrics['twin']}, {title}, {about['from'][:10]} to {about['to'][:10]}", title_justify="left", box=box.SIMPLE_HEAD
+        )
+        for heading in ("system", "metric", "slice", "mean", "95 % interval", "customers"):
+            table.add_column(heading, justify="right" if heading in ("mean", "customers") else "left")
+        for figure in figures:
+            interval = "" if figure["low"] is None else f"{figure['low']:.4f} to {figure['high']:.4f}"
+            table.add_row(figure["system"], figure["metric"], figure["slice"], f"{figure['mean']:.4f}", interval, f"{figure['n']:,}")
+        tables.append(table)
+    return tables
+
+
+def _shift(manifest: Mapping[str, Any]) -> Table:
+    table = Table(title="features that moved most between training and refit (PSI)", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("ranker", "feature", "PSI"):
+        table.add_column(heading, justify="right" if heading == "PSI" else "left")
+    for ranker, shifts in manifest["feature_shift"].items():
+        for feature, value in sorted(shifts.items(), key=lambda pair: -pair[1])[:N_SHIFTED]:
+            table.add_row(ranker, feature, f"{value:.3f}")
+    return table
+
+
+def report_table(report: ImportReport) -> Table:
+    """What an import read, kept, dropped by rule and refused, with one example of each refusal."""
+    table = Table(title=f"imported from {report.source}", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("table", "read", "kept", "dropped or refused"):
+        table.add_column(heading, justify="right" if heading in ("read", "kept") else "left")
+    for name, part in report.tables.items():
+        left_out = [f"{count:,} dropped: {rule}" for rule, count in part.dropped.items()]
+        left_out += [
+            f"{count:,} refused: {reason}, e.g. {part.refused.examples[reason][0]}" for reason, count in part.refused.counts.items()
+        ]
+        left_out += [f"{part.stubs:,} stub items added, for rows name them and the items table does not"] if part.stubs else []
+        table.add_row(name, f"{part.read:,}", f"{part.kept:,}", Text("\n".join(left_out)))
+    return table

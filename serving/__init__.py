@@ -1,0 +1,1 @@
+"""The gRPC skin: wire message -> Query -> Engine -> wire message. Knows nothing of training."""

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from offline_eval.evaluate import Measurements
+from offline_eval.result import EvaluationResult, compare, summarise
+
+
+def measurements(n: int = 40, systems: tuple[str, ...] = ("good", "base"), seed: int = 0) -> Measurements:
+    """NDCG of the good system is 10 % above that of the base for "low", equal for "high"; one customer alone is "none"."""
+    base = np.random.default_rng(seed).uniform(0.2, 0.6, n)
+    tiers = tuple(["low"] * (n // 2) + ["high"] * (n - n // 2 - 1) + ["none"])
+    values = {"base": base, "good": base * np.where(np.array(tiers) == "low", 1.1, 1.0)}
+    return Measurements(
+        title="all purchases",
+        systems=systems,
+        metrics=("NDCG@10",),
+        customers=tuple(f"c{row:03}" for row in range(n)),
+        times=("2020-01-10T00:00:00+00:00",) * n,
+        slices={"tier": tiers},
+        values=np.array([[values[system]] for system in systems]),
+    )
+
+
+def summary() -> EvaluationResult:
+    return summarise(measurements(), np.random.default_rng(0), n_resamples=300, about={"seed": 0})
+
+
+def test_every_system_and_slice_has_a_mean_an_interval_and_a_count() -> None:
+    result = summary()
+    assert result.slices == ("overall", "tier=low", "tier=high", "tier=none")
+    assert len(result.figures) == 2 * 4
+    overall = result.figure("base", "NDCG@10")
+    assert overall.mean == pytest.approx(measurements().values[1].mean())
+    assert overall.low < overall.mean < overall.high
+    assert [result.figure("good", "NDCG@10", name).n for name in result.slices] == [40, 20, 19, 1]
+
+
+def test_a_slice_of_one_customer_is_shown_without_an_interval() -> None:
+    alone = summary().figure("good", "NDCG@10", "tier=none")
+    assert alone.mean > 0
+    assert np.isnan([alone.low, alone.high]).all()
+
+
+def test_an_unknown_figure_is_named() -> None:
+    with pytest.raises(KeyError, match="no figure of 'best'"):
+        summary().figure("best", "NDCG@10")
+
+
+def test_json_brings_everything_back() -> None:
+    result = summary()
+    again = EvaluationResult.from_json(result.to_json())
+    assert again.to_json() == result.to_json()
+    assert np.array_equal(again.measurements.values, result.measurements.values)
+    assert again.measurements.queries == result.measurements.queries
+    assert again.about == {"seed": 0}
+
+
+def test_equal_seeds_give_equal_figures() -> None:
+    assert summary().to_json() == summary().to_json()
+
+
+def test_comparisons_are_paired_and_by_slice() -> None:
+    found = {item.slice: item for item in compare(measurements(), "good", "base", np.random.default_rng(0), n_resamples=300)}
+    assert found["tier=low"].relative.estimate == pytest.approx(0.1)
+    assert found["tier=low"].relative.low == pytest.approx(0.1)  # every customer is exactly 10 % better: no doubt is left
+    assert found["tier=high"].difference.high == pytest.approx(0.0)
+    assert 0 < found["overall"].relative.low < found["overall"].relative.high < 0.1
+
+
+def test_two_evaluations_are_paired_by_query_not_by_row() -> None:
+    turned = measurements(systems=("base",))
+    order = np.arange(40)[::-1]
+    turned = Measurements(
+        turned.title,
+        turned.systems,
+        turned.metrics,
+        tuple(turned.customers[row] for row in order),
+        turned.times,
+        {},
+        turned.values[:, :, order],
+    )
+    apart = compare(measurements(systems=("good",)), "good", "base", np.random.default_rng(0), turned, n_resamples=300)
+    together = compare(measurements(), "good", "base", np.random.default_rng(0), n_resamples=300)
+    assert apart == pytest.approx(together)
+
+
+def test_evaluations_of_different_customers_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="2 queries were asked of one side only, for example"):
+        compare(measurements(40), "good", "base", np.random.default_rng(0), measurements(38))
+
+
+def test_a_system_that_was_not_measured_is_named() -> None:
+    with pytest.raises(ValueError, match="'best' was not measured; measured were: good, base"):
+        compare(measurements(), "best", "base", np.random.default_rng(0))
