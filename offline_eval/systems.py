@@ -10,6 +10,7 @@ from recsys.config import StrategyConfig
 from recsys.engine import Engine, Snapshot
 from recsys.protocols import Unlimited
 from recsys.strategy import StrategySet
+from recsys.threads import limit_threads
 from recsys.types import Query, utc64
 
 
@@ -29,7 +30,8 @@ class EngineSystem:
         """
         self._check_times(queries)
         asked = [replace(query, strategy=self.strategy) for query in queries]
-        return [answer.item_ids for answer in self.engine.recommend_many(asked, self.snapshot, Unlimited())]
+        with limit_threads(1):
+            return [answer.item_ids for answer in self.engine.recommend_many(asked, self.snapshot, Unlimited())]
 
     def _check_times(self, queries: Sequence[Query]) -> None:
         bundle = self.engine.bundle

@@ -37,6 +37,7 @@ from recsys.features.store import FeatureStore
 from recsys.protocols import CandidateSource, Ranker
 from recsys.ranking.lambdamart import LambdaMart
 from recsys.types import Flags, Floats, History, Interactions, Scored
+from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
 FORMAT = 1
@@ -124,7 +125,8 @@ class Bundle:
 
     @cached_property
     def _popularity(self) -> Floats:
-        return np.bincount(self.histories.lines.items, minlength=len(self.catalogue)).astype(np.float32)
+        lines = self.histories.lines.of_events(self.positive_events)
+        return np.bincount(lines.items, minlength=len(self.catalogue)).astype(np.float32)
 
     @staticmethod
     def load(path: Path) -> Bundle:
@@ -136,7 +138,7 @@ class Bundle:
         manifest = verify(path)
         try:
             return _load_parts(path, manifest)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, TypeError, KeyError, SegmentationError) as error:
             raise BundleError(f"bundle {path} cannot be read: {error}") from error
 
 
@@ -147,24 +149,34 @@ def read_manifest(path: Path) -> dict[str, Any]:
         BundleError: there is none, it is not JSON, or it is of a format that this version does not read.
     """
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         what = "does not exist" if not path.is_dir() else f"has no {MANIFEST}: it is no bundle, or was never finished"
         raise BundleError(f"{path} {what}; make one with `segrec train`") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path / MANIFEST} is damaged: {error}") from error
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{path / MANIFEST} is damaged: it holds no object")
     if manifest.get("format") != FORMAT:
         raise BundleError(f"{path / MANIFEST} is of format {manifest.get('format')!r}; this version reads format {FORMAT}")
     return manifest
 
 
+def manifest_sha256(manifest: Mapping[str, Any]) -> str:
+    """Hex digest of all that a manifest says but its own digest."""
+    said = {name: entry for name, entry in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
 def verify(path: Path) -> dict[str, Any]:
-    """The manifest, after every file was found to be exactly as it says.
+    """The manifest, after it and every file was found to be exactly as it was written.
 
     Raises:
-        BundleError: names the file that is missing, altered or unknown.
+        BundleError: names the file that is missing or altered.
     """
     manifest = read_manifest(path)
+    if manifest.get("sha256") != manifest_sha256(manifest):
+        raise BundleError(f"bundle {path}: {MANIFEST} is altered; copy the bundle again or train a new one")
     for name, entry in manifest["files"].items():
         file = path / name
         if not file.is_file():

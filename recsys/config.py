@@ -5,25 +5,28 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from recsys.errors import ConfigError
+from recsys.keys import keys, nearest, problem
+
+DEFAULTS = Path(__file__).with_name("defaults.toml")
 
 Attribute = Literal["item", "group", "brand", "product_type", "category", "department"]
 """What features may group items by: the item itself, its variant group, its brand, the last, second or first level of its category path."""
 
 
 class Section(BaseModel):
-    """A table of the TOML file: immutable, and unknown keys are refused."""
+    """A table of the TOML file: immutable; unknown keys, infinities and NaN are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
 class DataConfig(Section):
@@ -109,12 +112,14 @@ class ContentConfig(Section):
 SourceConfig = Annotated[PopularConfig | RepurchaseConfig | AlsConfig | CovisitConfig | ContentConfig, Field(discriminator="kind")]
 
 FeatureScope = Literal["item", "customer", "pair", "segment", "tier"]
-FeatureStatistic = Literal["rate", "decayed", "recency", "customers", "value", "interval", "due", "repeat", "share", "lift"]
+FeatureStatistic = Literal[
+    "rate", "decayed", "recency", "customers", "value", "interval", "due", "passed", "frequency", "repeat", "share", "lift"
+]
 
 STATISTICS_OF: dict[str, tuple[str, ...]] = {
-    "item": ("rate", "decayed", "recency", "customers", "value", "repeat"),
+    "item": ("rate", "decayed", "recency", "customers", "value", "interval", "repeat"),
     "customer": ("rate", "recency", "value", "repeat"),
-    "pair": ("rate", "decayed", "recency", "value", "interval", "due", "share"),
+    "pair": ("rate", "decayed", "recency", "value", "interval", "due", "passed", "frequency", "share"),
     "segment": ("lift", "rate"),
     "tier": ("lift", "rate"),
 }
@@ -123,7 +128,7 @@ STATISTICS_OF: dict[str, tuple[str, ...]] = {
 
 class FeatureConfig(Section):
     scope: FeatureScope = Field(
-        description="whose interactions are counted: the item's (all customers), the customer's (all items), the pair's (this customer and this item), or those of the customer's segment or tier with the item"
+        description="whose lines are counted: the item's, the customer's, this customer's with this item, or those of the segment or tier"
     )
     statistic: FeatureStatistic = Field(description="what is made of them; recsys/features/spec.py defines each")
     by: Attribute = Field("item", description="widen the item to its group, brand, category or department")
@@ -136,6 +141,10 @@ class FeatureConfig(Section):
             raise ValueError(f"scope {self.scope!r} has no statistic {self.statistic!r}; it has: {', '.join(STATISTICS_OF[self.scope])}")
         if (self.statistic == "decayed") != (self.half_life_days is not None):
             raise ValueError("half_life_days belongs to statistic = 'decayed', and only to it")
+        if self.window_days is not None and self.statistic in ("recency", "interval", "due", "passed"):
+            raise ValueError(f"statistic {self.statistic!r} looks at all interactions and has no window_days")
+        if self.by != "item" and self.scope == "customer":
+            raise ValueError("scope 'customer' counts all items, so 'by' has no meaning for it")
         return self
 
 
@@ -143,32 +152,39 @@ class RankerConfig(Section):
     train_on: str = Field(description="the strategy whose candidates the ranker learns to order")
     n_trees: int = Field(250, ge=1, description="boosting rounds")
     learning_rate: float = Field(0.06, gt=0, description="shrinkage of each tree")
-    n_leaves: int = Field(31, ge=2, description="leaves of a tree")
+    n_leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_data_in_leaf: int = Field(50, ge=1, description="rows a leaf needs")
     feature_fraction: float = Field(0.6, gt=0, le=1, description="share of the features each tree may use")
     l2: float = Field(5.0, ge=0, description="L2 weight on leaf values")
-    negatives_per_query: int = Field(120, ge=1, description="unwanted candidates kept of each query in training, drawn at random")
+    negatives_per_query: int = Field(100, ge=1, description="unwanted candidates kept of each query in training, drawn at random")
     truncation: int = Field(30, ge=1, description="LambdaMART looks at pairs with at least one item above this rank")
 
 
 class Boost(Section):
-    factor: float = Field(gt=0, description="the score is multiplied by this: above 1 boosts, below 1 buries")
+    factor: float = Field(ge=0.001, le=1000, description="the score is multiplied by this: above 1 boosts, below 1 buries")
     brands: tuple[str, ...] = Field((), description="brands it applies to")
     categories: tuple[str, ...] = Field((), description="categories it applies to, at any level of the path")
     item_ids: tuple[str, ...] = Field((), description="items it applies to")
 
 
 class StrategyConfig(Section):
-    sources: dict[str, int] = Field(min_length=1, description="candidates asked of each source")
+    sources: dict[str, PositiveInt] = Field(min_length=1, description="candidates asked of each source")
     ranker: str | None = Field(None, description="name of a ranker; unset = candidates are ordered by their summed reciprocal ranks")
     filters: tuple[Literal["bought"], ...] = Field((), description="'bought' leaves out what the customer bought before")
-    max_per: dict[Literal["group", "brand", "product_type", "category", "department"], int] = Field(
+    max_per: dict[Literal["group", "brand", "product_type", "category", "department"], PositiveInt] = Field(
         default_factory=dict,
         description="at most so many items of one variant group, brand, product_type, category or department in a list",
     )
     boosts: tuple[Boost, ...] = Field((), description="factors on the scores of chosen items")
-    pins: dict[int, str] = Field(default_factory=dict, description="item ids fixed to a rank (1 = first), if eligible")
+    pins: dict[PositiveInt, str] = Field(default_factory=dict, description="item ids fixed to a rank (1 = first), if eligible")
     diversity: float = Field(0.0, ge=0, le=1, description="0 = by score alone, 1 = as different in text as can be")
+
+    @model_validator(mode="after")
+    def _pins_once(self) -> Self:
+        twice = [item for item, n in Counter(self.pins.values()).items() if n > 1]
+        if twice:
+            raise ValueError(f"pins fixes item {twice[0]!r} to more than one rank")
+        return self
 
 
 class Choice(Section):
@@ -186,6 +202,12 @@ class SegmentationConfig(Section):
     )
     horizon_days: float = Field(28, gt=0, description="horizon of the expected value")
 
+    @model_validator(mode="after")
+    def _quantiles_rise(self) -> Self:
+        if not 0 < self.tier_quantiles[0] < self.tier_quantiles[1] < 1:
+            raise ValueError(f"tier_quantiles must rise strictly within 0 and 1, got {list(self.tier_quantiles)}")
+        return self
+
 
 class EvaluationConfig(Section):
     period_days: float = Field(
@@ -197,73 +219,10 @@ class EvaluationConfig(Section):
     )
 
 
-def _default_sources() -> dict[str, SourceConfig]:
-    return {
-        "repurchase": RepurchaseConfig(kind="repurchase"),
-        "als": AlsConfig(kind="als"),
-        "covisit": CovisitConfig(kind="covisit"),
-        "content": ContentConfig(kind="content"),
-        "popular": PopularConfig(kind="popular", half_life_days=14),
-        "popular_7d": PopularConfig(kind="popular", window_days=7),
-        "popular_segment": PopularConfig(kind="popular", half_life_days=60, within="segment"),
-    }
-
-
-def _default_features() -> dict[str, FeatureConfig]:
-    def feature(scope: FeatureScope, statistic: FeatureStatistic, **more: Any) -> FeatureConfig:
-        return FeatureConfig(scope=scope, statistic=statistic, **more)
-
-    return {
-        "item_rate_7d": feature("item", "rate", window_days=7),
-        "item_rate_28d": feature("item", "rate", window_days=28),
-        "item_rate_91d": feature("item", "rate", window_days=91),
-        "item_customers_28d": feature("item", "customers", window_days=28),
-        "item_repeat": feature("item", "repeat"),
-        "item_recency": feature("item", "recency"),
-        "item_value": feature("item", "value", window_days=91),
-        "category_rate_28d": feature("item", "rate", by="category", window_days=28),
-        "category_repeat": feature("item", "repeat", by="category"),
-        "customer_rate_28d": feature("customer", "rate", window_days=28),
-        "customer_rate_91d": feature("customer", "rate", window_days=91),
-        "customer_recency": feature("customer", "recency"),
-        "customer_value_91d": feature("customer", "value", window_days=91),
-        "customer_repeat": feature("customer", "repeat"),
-        "pair_rate": feature("pair", "rate"),
-        "pair_rate_28d": feature("pair", "rate", window_days=28),
-        "pair_rate_91d": feature("pair", "rate", window_days=91),
-        "pair_decayed_30d": feature("pair", "decayed", half_life_days=30),
-        "pair_decayed_90d": feature("pair", "decayed", half_life_days=90),
-        "pair_recency": feature("pair", "recency"),
-        "pair_interval": feature("pair", "interval"),
-        "pair_due": feature("pair", "due"),
-        "pair_share_91d": feature("pair", "share", window_days=91),
-        "pair_category_decayed_30d": feature("pair", "decayed", by="category", half_life_days=30),
-        "pair_category_decayed_90d": feature("pair", "decayed", by="category", half_life_days=90),
-        "pair_category_recency": feature("pair", "recency", by="category"),
-        "pair_category_due": feature("pair", "due", by="category"),
-        "pair_category_share": feature("pair", "share", by="category"),
-        "pair_brand_share": feature("pair", "share", by="brand"),
-        "pair_department_share_91d": feature("pair", "share", by="department", window_days=91),
-        "segment_item_lift": feature("segment", "lift"),
-        "segment_item_rate_91d": feature("segment", "rate", window_days=91),
-        "segment_category_lift": feature("segment", "lift", by="category"),
-        "tier_item_lift": feature("tier", "lift"),
-        "tier_category_lift": feature("tier", "lift", by="category"),
-    }
-
-
-def _default_strategies() -> dict[str, StrategyConfig]:
-    return {
-        "home": StrategyConfig(
-            sources={"repurchase": 120, "als": 80, "covisit": 80, "content": 40, "popular": 60, "popular_7d": 40, "popular_segment": 60},
-            ranker="home",
-        ),
-        "discovery": StrategyConfig(
-            sources={"als": 120, "covisit": 120, "content": 60, "popular": 80, "popular_7d": 60, "popular_segment": 100},
-            ranker="discovery",
-            filters=("bought",),
-        ),
-    }
+@cache
+def defaults() -> dict[str, Any]:
+    """What ``recsys/defaults.toml`` says."""
+    return tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
 
 
 class Config(Section):
@@ -275,14 +234,15 @@ class Config(Section):
     index: IndexConfig = IndexConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    sources: dict[str, SourceConfig] = Field(default_factory=_default_sources, description="candidate sources by name")
-    features: dict[str, FeatureConfig] = Field(default_factory=_default_features, description="features of the rankers by name")
-    rankers: dict[str, RankerConfig] = Field(
-        default_factory=lambda: {"home": RankerConfig(train_on="home"), "discovery": RankerConfig(train_on="discovery")},
-        description="LambdaMART rankers by name",
+    sources: dict[str, SourceConfig] = Field(default_factory=lambda: defaults()["sources"], description="candidate sources by name")
+    features: dict[str, FeatureConfig] = Field(
+        default_factory=lambda: defaults()["features"], description="features of the rankers by name"
     )
-    strategies: dict[str, StrategyConfig] = Field(default_factory=_default_strategies, description="strategies by name")
-    default_strategy: str = Field("home", description="the strategy when no choice below fits")
+    rankers: dict[str, RankerConfig] = Field(default_factory=lambda: defaults()["rankers"], description="LambdaMART rankers by name")
+    strategies: dict[str, StrategyConfig] = Field(default_factory=lambda: defaults()["strategies"], description="strategies by name")
+    default_strategy: str = Field(
+        default_factory=lambda: defaults()["default_strategy"], description="the strategy when no choice below fits"
+    )
     choose: tuple[Choice, ...] = Field(
         (), description="which strategy a tier, segment, stage or placement gets; the first that fits counts"
     )
@@ -326,16 +286,19 @@ def load_config(path: Path) -> Config:
 
 def parse_config(raw: dict[str, Any], origin: str) -> Config:
     """A configuration from a parsed TOML document; `origin` names it in errors."""
-    defaults = Config()
     merged = dict(raw)
     for table in NAMED_TABLES:
         if isinstance(raw.get(table), dict):
-            entries: dict[str, Any] = {**getattr(defaults, table), **raw[table]}
+            known = defaults()[table]
+            unknown = [name for name, entry in raw[table].items() if entry is False and name not in known]
+            if unknown:
+                raise ConfigError(f"{origin}: {table}.{unknown[0]} = false removes nothing;{nearest(unknown[0], known)}")
+            entries: dict[str, Any] = {**known, **raw[table]}
             merged[table] = {name: entry for name, entry in entries.items() if entry is not False}
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: " + "; ".join(_problem(detail) for detail in error.errors())) from error
+        raise ConfigError(f"{origin}: " + "; ".join(problem(Config, detail) for detail in error.errors())) from error
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -345,55 +308,11 @@ def to_json(config: Config) -> dict[str, Any]:
 
 def explain() -> Iterator[tuple[str, str, str, str]]:
     """Every key as (dotted name, type, default, meaning), in the order of the file; NAME stands for a name of your choice."""
-    yield from _explain(Config, "")
+    yield from keys(Config)
 
 
 def _known(name: str, known: dict[str, Any], where: str, what: str) -> None:
     if name not in known:
         raise ValueError(
-            f"{where} names {what} {name!r}, which does not exist;{_nearest(name, known)} there are: {', '.join(sorted(known))}"
+            f"{where} names {what} {name!r}, which does not exist;{nearest(name, known)} there are: {', '.join(sorted(known))}"
         )
-
-
-def _nearest(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" did you mean {near[0]!r}?" if near else ""
-
-
-def _problem(detail: Any) -> str:
-    path = [str(part) for part in detail["loc"]]
-    if detail["type"] != "extra_forbidden":
-        value = "" if isinstance(detail["input"], dict | BaseModel) else f" (got {detail['input']!r})"
-        return f"{'.'.join(path) or 'file'}: {detail['msg'].removeprefix('Value error, ')}{value}"
-    known = {name.rsplit(".", 1)[-1] for name, *_ in explain() if name.count(".") == len(path) - 1 or len(path) > 2}
-    known |= set(Config.model_fields) if len(path) == 1 else set()
-    return f"unknown key {'.'.join(path)!r};{_nearest(path[-1], sorted(known))} see `segrec config --explain`"
-
-
-def _explain(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    for name, info in section.model_fields.items():
-        members = [part for part in _parts(info.annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
-        for member in members:
-            inner = f"{prefix}{name}" + (
-                ".NAME" if _is_named(info) else "[]" if len(members) == 1 and "tuple" in str(info.annotation) else ""
-            )
-            kind = getattr(member.model_fields.get("kind"), "annotation", None)
-            yield from _explain(member, f"{inner}." if kind is None else f"{inner} (kind = {get_args(kind)[0]!r}).")
-        if not members:
-            default = "required" if info.is_required() else repr(info.get_default(call_default_factory=True))
-            yield f"{prefix}{name}", _type_name(info), default, info.description or "which of the kinds this entry is"
-
-
-def _is_named(info: FieldInfo) -> bool:
-    return str(info.annotation).startswith("dict")
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    for argument in get_args(annotation):
-        yield from _parts(argument)
-
-
-def _type_name(info: FieldInfo) -> str:
-    name = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)
-    return name.replace("typing.", "").replace("NoneType", "None")

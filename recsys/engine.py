@@ -104,7 +104,7 @@ class Engine:
         resolved, missing = self.resolve(query, snapshot)
         name, strategy = snapshot.strategies.choose(query, resolved.profile)
         ranked = self.rank(self.retrieve(resolved, strategy, snapshot, budget), resolved, strategy, budget)
-        pinned = self._pinned(strategy, ranked.eligible)
+        pinned = self._pinned(strategy, query.k, ranked.eligible)
         candidates = self._completed(ranked, pinned, query.k)
         selected = select(candidates, query.k, strategy, pinned, self.bundle.catalogue, self.bundle.texts)
         items, unexplained = self._items(selected, pinned, resolved)
@@ -195,13 +195,13 @@ class Engine:
             return Scored.empty(), f"source {name}: scores are not finite"
         return scored, None
 
-    def _pinned(self, strategy: StrategyConfig, eligible: Flags) -> dict[int, int]:
-        """Item number by rank of the strategy's pins that may be shown."""
-        numbers = ((rank, self.bundle.catalogue.items.number(id_)) for rank, id_ in strategy.pins.items())
+    def _pinned(self, strategy: StrategyConfig, k: int, eligible: Flags) -> dict[int, int]:
+        """Item number by rank, ascending, of the strategy's pins that may be shown in a list of k."""
+        numbers = ((rank, self.bundle.catalogue.items.number(id_)) for rank, id_ in sorted(strategy.pins.items()) if rank <= k)
         return {rank: item for rank, item in numbers if item is not None and eligible[item]}
 
     def _completed(self, ranked: Ranked, pinned: Mapping[int, int], k: int) -> Candidates:
-        """The candidates, then pinned items that nobody proposed, then, where k is not reached, the most bought of the other eligible ones."""
+        """The candidates, then pinned items that nobody proposed, then, up to k, the most bought of what else is eligible."""
         candidates, others = ranked.candidates, ranked.eligible.copy()
         others[candidates.items] = False
         unproposed = np.array([item for item in pinned.values() if others[item]], np.int32)

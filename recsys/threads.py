@@ -21,6 +21,9 @@ def limit_threads(n: int) -> Iterator[None]:
 
     Reaches libraries that are already loaded: none is imported for it, and one that loads inside the block starts with its own
     default. OpenMP counts belong to the calling thread, so other threads need their own block.
+
+    Answering queries wants n = 1: the matrices of one query are so small that a second thread costs more than it brings, and
+    several times more on busy cores.
     """
     if n < 1:
         raise ValueError(f"a thread count must be at least 1, got {n}")

@@ -141,7 +141,7 @@ class Query:
     customer_id:       None = a guest
     k:                 items wanted, 1 to 500
     time:              aware; nothing later is used to answer
-    context_item_ids:  items being looked at, newest first
+    context_item_ids:  items being looked at, newest first; never recommended
     cart_item_ids:     items in the cart; never recommended
     excluded_item_ids: never recommended
     strategy:          name of a strategy; None = the engine chooses by tier and segment
@@ -296,7 +296,7 @@ class Recommendation:
     """One answer: items best first, and how they were found.
 
     features: what the ranker saw of each item; float32 (n_items, n_features), columns named by the bundle's feature names;
-              shape (n_items, 0) where no ranker ran
+              NaN for items added after ranking (pinned, last resort); shape (n_items, 0) where no ranker ran
     """
 
     query: Query

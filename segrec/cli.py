@@ -10,24 +10,32 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
+from offline_eval.metrics import parse_metrics
 from offline_eval.report import to_json as results_to_json
 from recsys.bundle import Bundle, verify
-from recsys.config import Config, explain, load_config
+from recsys.config import Config, explain, load_config, to_json
 from recsys.data.dataset import Dataset
 from recsys.data.importers import SOURCES, open_shop
 from recsys.data.importing import import_shop
 from recsys.engine import Engine, Snapshot
 from recsys.errors import RecsysError
-from recsys.types import Query, aware, utc64
+from recsys.types import MAX_K, Query, aware, utc64
 from segmentation.errors import SegmentationError
-from segrec.console import Stopwatch, output, say, steps
+from segrec.console import Stopwatch, fail, output, say, steps
 from segrec.demo import run_demo
 from segrec.evaluation import METRICS, comparisons, evaluate_bundle, tables_of
 from segrec.shipping import ship
-from segrec.show import explain_tables, headline, manifest_tables, recommendation_json, recommendation_table, report_table, rows_of
+from segrec.show import (
+    explain_tables,
+    headline,
+    key_lines,
+    manifest_tables,
+    recommendation_json,
+    recommendation_table,
+    report_table,
+    rows_of,
+)
 from serving.bundles import Bundles, newest_bundle
 from serving.server import serve as serve_until_stopped
 from serving.settings import ServerSettings
@@ -36,8 +44,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 eval_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure bundles offline.")
 app.add_typer(eval_app, name="eval")
 
+STOPPED = 130
+"""Exit code after Ctrl-C."""
+
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, or a folder of bundles (the newest one counts).")]
 DataPath = Annotated[Path, typer.Option("--data", help="Folder of an imported shop.")]
+ConfigPath = Annotated[
+    Path | None, typer.Argument(exists=True, dir_okay=False, help="TOML file; without one all settings have their defaults.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -46,7 +60,9 @@ def import_(
     source: Annotated[str, typer.Argument(help=f"What to read: {', '.join(SOURCES)}.")],
     path: Annotated[Path | None, typer.Argument(help="Folder or file to read; complete_journey finds its package without one.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("shops/shop"),
-    mapping: Annotated[Path | None, typer.Option(help="TOML file that maps other column names; for tables.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="TOML file that maps other column names; for tables.")
+    ] = None,
     max_bad: Annotated[str, typer.Option(help="Share of bad rows per table above which nothing is written, for example 1%.")] = "1%",
     as_json: AsJson = False,
 ) -> None:
@@ -54,21 +70,24 @@ def import_(
 
     Example: segrec import tables my-shop/ --mapping columns.toml --out shops/mine
     """
+    allowed = _share(max_bad)
     with steps() as progress:
-        report = import_shop(open_shop(source, path, mapping), out, _share(max_bad), progress, now=dt.datetime.now(dt.UTC))
+        report = import_shop(open_shop(source, path, mapping), out, allowed, progress, now=dt.datetime.now(dt.UTC))
     if as_json:
         print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
         output().print(report_table(report))
-        output().print(f"shop in {out}; next: segrec train --data {out} --out bundles/")
+        print(f"shop in {out}; next: segrec train --data {out} --out bundles/")
 
 
 @app.command()
 def train(
-    config: Annotated[Path | None, typer.Argument(help="TOML file; without one all settings have their defaults.")] = None,
+    config: ConfigPath = None,
     data: DataPath = Path("shops/shop"),
     out: Annotated[Path, typer.Option(help="Folder for bundles.")] = Path("bundles"),
-    as_of: Annotated[str | None, typer.Option(help="Use only what happened before this time, for example 2024-05-01T00:00:00Z.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Use only what happened before this time: 2024-05-01 or 2024-05-01T18:30:00+02:00; default: all.")
+    ] = None,
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Train and measure a twin that ends one period earlier.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -77,28 +96,30 @@ def train(
     Example: segrec train shop.toml --data shops/mine --out bundles/
     """
     settings = _config(config)
+    end = None if as_of is None else utc64(_time(as_of))
     with steps() as progress:
-        dataset = Dataset.load(data)
-        shipped = ship(dataset, settings, out, progress, as_of=None if as_of is None else utc64(_time(as_of)), measure=measure)
+        shipped = ship(Dataset.load(data), settings, out, progress, as_of=end, measure=measure)
     if as_json:
         print(json.dumps({"bundle": str(shipped.path), "twin": None if shipped.twin is None else str(shipped.twin)}))
         return
-    for table in tables_of(shipped.results, METRICS) if shipped.results else []:
+    for table in tables_of(shipped.results, METRICS, short=True):
         output().print(table)
-    output().print(f"bundle in {shipped.path}; next: segrec recommend {shipped.path} --customer ID, or segrec serve {shipped.path}")
+    print(f"bundle in {shipped.path}; next: segrec recommend {out} --customer ID, segrec inspect {out}, segrec serve {out}")
 
 
 @app.command()
 def recommend(
     bundle: BundlePath,
     customer: Annotated[str | None, typer.Option(help="Customer id; none = a guest.")] = None,
-    k: Annotated[int, typer.Option("-k", help="Items wanted, 1 to 500.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, max=MAX_K, help="Items wanted.")] = 10,
     context: Annotated[list[str] | None, typer.Option(help="Id of an item being looked at; may be repeated.")] = None,
     cart: Annotated[list[str] | None, typer.Option(help="Id of an item in the cart; may be repeated.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Id of an item not to show; may be repeated.")] = None,
     strategy: Annotated[str | None, typer.Option(help="Name of a strategy; none = chosen by tier and segment.")] = None,
     placement: Annotated[str, typer.Option(help="Where the list is shown.")] = "home",
-    time: Annotated[str | None, typer.Option(help="Time of the query; none = where the bundle's data end.")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Time of the query, such as 2024-05-01T18:30:00Z; none = where the bundle's data end.")
+    ] = None,
     explained: Annotated[bool, typer.Option("--explain", help="Show the time of each stage and the features of each item.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -110,6 +131,8 @@ def recommend(
     if loaded.as_of is None:
         raise RecsysError(f"bundle {loaded.version} is from a split by position and answers no queries at a time")
     when = aware(loaded.as_of) if time is None else _time(time)
+    if utc64(when) < loaded.as_of:
+        raise typer.BadParameter(f"{time} is earlier than {loaded.as_of}, up to where bundle {loaded.version} knows all that happened")
     query = Query(
         k=k,
         time=when,
@@ -128,21 +151,20 @@ def recommend(
         print(json.dumps({**recommendation_json(answer, names), **stages}, ensure_ascii=False, indent=1))
         return
     titles = dict(zip(loaded.catalogue.items.ids, loaded.catalogue.titles, strict=True))
-    console = output()
-    console.print(recommendation_table(headline(answer), rows_of(answer, titles)))
+    output().print(recommendation_table(headline(answer), rows_of(answer, titles)))
     if answer.trace.missing_item_ids:
-        console.print(f"not in the catalogue: {', '.join(answer.trace.missing_item_ids)}")
+        say(f"not in the catalogue: {', '.join(answer.trace.missing_item_ids)}")
     for table in explain_tables(answer, names, watch.stages, titles) if explained else []:
-        console.print(table)
+        output().print(table)
 
 
 @app.command()
 def serve(
     bundles: Annotated[Path, typer.Argument(help="A bundle, or a folder of bundles; SIGHUP loads the newest again.")] = Path("bundles"),
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 = all of this machine's.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 = any free one.")] = 50051,
-    max_workers: Annotated[int, typer.Option(help="Calls answered at once.")] = 8,
-    budget_ms: Annotated[float, typer.Option(help="Time for an answer; then optional parts are left out.")] = 200.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 = any free one.")] = 50051,
+    max_workers: Annotated[int, typer.Option(min=1, help="Calls answered at once.")] = 8,
+    budget_ms: Annotated[float, typer.Option(min=1, help="Time for an answer; then optional parts are left out.")] = 200.0,
 ) -> None:
     """Serve the newest bundle over gRPC until SIGTERM or Ctrl-C; calls in flight are finished.
 
@@ -169,21 +191,17 @@ def inspect(bundle: BundlePath, as_json: AsJson = False) -> None:
 
 @app.command()
 def config(
-    explain_keys: Annotated[bool, typer.Option("--explain", help="List every key with its type, default and meaning.")] = False,
+    config: ConfigPath = None,
+    explain_keys: Annotated[bool, typer.Option("--explain", help="List every key with its default, meaning and type.")] = False,
 ) -> None:
-    """Show the default configuration, or what each key means.
+    """Check a configuration and show all its settings, or say what each key means.
 
     Example: segrec config --explain
     """
-    if not explain_keys:
-        print(Config().model_dump_json(indent=1))
-        return
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("key", "type", "default", "meaning"):
-        table.add_column(heading, overflow="fold")
-    for row in explain():
-        table.add_row(*row)
-    output().print(table)
+    if explain_keys:
+        print("\n".join(key_lines(explain())))
+    else:
+        print(json.dumps(to_json(_config(config)), indent=1, ensure_ascii=False))
 
 
 @eval_app.command("run")
@@ -197,6 +215,10 @@ def eval_run(
 
     Example: segrec eval run bundles/twins --data shops/mine --metrics NDCG@10,Recall@10
     """
+    try:
+        parse_metrics(metrics)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     loaded = Bundle.load(newest_bundle(bundle))
     with steps() as progress:
         results = evaluate_bundle(loaded, Dataset.load(data), metrics, progress)
@@ -225,13 +247,14 @@ def demo(
 def main() -> None:
     """The command line; a failure that a person can mend is one line, not a traceback."""
     try:
-        app()
-    except (RecsysError, SegmentationError) as error:
-        say(f"[red]segrec: {error}[/red]")
+        app(prog_name="segrec")
+    except (RecsysError, SegmentationError, OSError) as error:
+        fail(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        say("stopped; the same command goes on where it was")
-        sys.exit(130)
+    except SystemExit as left:
+        if left.code == STOPPED:
+            say("stopped; a training goes on where it was when the same command is given again")
+        raise
 
 
 def _config(path: Path | None) -> Config:
@@ -239,12 +262,12 @@ def _config(path: Path | None) -> Config:
 
 
 def _time(text: str) -> dt.datetime:
+    """A time as the data contract reads it: without a zone it is UTC."""
     try:
         time = dt.datetime.fromisoformat(text)
-        utc64(time)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no time with a zone; write for example 2024-05-01T00:00:00Z") from error
-    return time
+        raise typer.BadParameter(f"{text!r} is no time; write for example 2024-05-01 or 2024-05-01T18:30:00+02:00") from error
+    return time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
 
 
 def _share(text: str) -> float:

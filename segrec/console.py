@@ -8,14 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 MIN_SECONDS = 0.5
 """Steps shorter than this are not worth a line."""
 
 
 class Steps:
-    """Shows long steps on stderr: a bar with the time left while one runs, a line with its duration when it is done."""
+    """Shows steps on stderr: a bar with the time left while a long one runs, a line with its duration when it is done.
+
+    A step of one part has no share that could be shown: its bar only moves, and says how long it has been.
+    """
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -26,9 +40,9 @@ class Steps:
         if what not in self._tasks:
             if total is not None and done >= total:
                 return
-            self._tasks[what] = self._bars.add_task(what, total=total), time.monotonic()
+            self._tasks[what] = self._bars.add_task(what, total=None), time.monotonic()
         task, since = self._tasks[what]
-        self._bars.update(task, completed=done, total=total)
+        self._bars.update(task, completed=done, total=None if total == 1 else total)
         if total is not None and done >= total:
             self._bars.remove_task(task)
             del self._tasks[what]
@@ -37,17 +51,30 @@ class Steps:
                 self._bars.console.print(f"  {what}: {seconds:.1f} s", style="dim", highlight=False)
 
 
+class _Time(ProgressColumn):
+    """The time left where it can be told, else the time spent."""
+
+    def render(self, task: Task) -> Text:
+        return TimeElapsedColumn().render(task) if task.total is None else Text("left ") + TimeRemainingColumn().render(task)
+
+
 @contextmanager
 def steps() -> Iterator[Steps]:
     """Progress on stderr for the time of the block; nothing but finished steps where stderr is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn("{task.percentage:>3.0f} %"), _Time())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield Steps(bars)
 
 
 def say(text: str) -> None:
-    """One line to a waiting person, on stderr: results alone go to stdout."""
-    Console(stderr=True, highlight=False).print(text)
+    """One line to a waiting person, on stderr: results alone go to stdout. Rich's markup counts."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+
+
+def fail(text: str) -> None:
+    """Why a command failed, on stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"segrec: {text}", style="red"))
 
 
 def output() -> Console:

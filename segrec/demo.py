@@ -16,6 +16,7 @@ from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.data.importers import open_shop
 from recsys.data.importing import REPORT_FILE, import_shop
+from recsys.threads import limit_threads
 from recsys.types import aware
 from segmentation.profile import TIERS
 from segrec.console import output, say, steps
@@ -86,7 +87,7 @@ def _ask_server(path: Path, console: Console) -> None:
     server = start_server(ServerSettings(port=0), Bundles(path))
     try:
         server.reload()
-        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        with limit_threads(1), grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             assert bundle.as_of is not None
             asker = _Asker(RecommenderServiceStub(channel), titles, aware(bundle.as_of), console)
             households = {tier: _household(bundle, tier) for tier in TIERS}

@@ -83,11 +83,11 @@ def best_source(measured: Measurements) -> str:
     return max(others, key=lambda system: float(np.nanmean(measured.values[measured.systems.index(system), 0])))
 
 
-def tables_of(results: Sequence[EvaluationResult], metrics: str) -> list[Table]:
-    """What `segrec eval run` and the demo print."""
-    names = [str(metric) for metric in parse_metrics(metrics)]
+def tables_of(results: Sequence[EvaluationResult], metrics: str, *, short: bool = False) -> list[Table]:
+    """What `segrec eval run` and the demo print; short: the figures of all customers only, then the verdicts per tier."""
+    figures = figure_tables(results, [str(metric) for metric in parse_metrics(metrics)])
     verdicts = [comparison_table(result.measurements.title, comparisons(result)) for result in results]
-    return [*figure_tables(results, names), *verdicts]
+    return [*(figures[:1] if short else figures), *verdicts]
 
 
 def _measure(bundle: Bundle, dataset: Dataset, strategy: str, title: str, truth: Truth, metrics: str, progress: Progress) -> Measurements:

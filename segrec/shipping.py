@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from offline_eval.result import EvaluationResult
 from recsys.bundle import Bundle
 from recsys.config import Config
 from recsys.data.dataset import Dataset
+from recsys.errors import DataError, LeakError
 from recsys.training.pipeline import train
 from recsys.training.stages import Progress, Stages
 from segrec.evaluation import METRICS, for_manifest, kept_evaluation
@@ -36,23 +38,41 @@ def ship(
     """Train the twin, measure it on what came after, then train on everything before `as_of` and quote the twin.
 
     as_of: None = just after the last event
+
+    Raises:
+        DataError: `as_of` is outside the data, or what lies before it is too short or too thin.
     """
-    end = dataset.interactions.times[-1] + np.timedelta64(1, "us") if as_of is None else as_of
+    first, last = dataset.interactions.times[[0, -1]]
+    end = last + np.timedelta64(1, "us") if as_of is None else as_of
+    if not first < end <= last + np.timedelta64(1, "D"):
+        raise DataError(f"as_of {_brief(end)} is outside the data, which go from {_brief(first)} to {_brief(last)}")
     work = out / WORK
     fit = partial(train, dataset, config, work=work, provenance=provenance(), progress=progress)
     if not measure:
         return Shipped(fit(end, out), None, ())
-    cut = end - np.timedelta64(round(config.evaluation.period_days * 86_400), "s")
-    twin = fit(cut, out / TWINS)
+    days = config.evaluation.period_days
+    try:
+        twin = fit(end - np.timedelta64(round(days * 86_400), "s"), out / TWINS)
+    except LeakError:
+        raise
+    except DataError as error:
+        about = f"this was for the twin, which ends {days:g} days earlier to be measured; --no-measure trains without one"
+        raise DataError(f"{error} ({about})") from error
     known = dataset.before(end)
     results = kept_evaluation(Bundle.load(twin), known, METRICS, Stages(work, progress))
     quoted = {"twin": twin.name, **for_manifest(results)}
     return Shipped(fit(end, out, evaluate=lambda _: quoted), twin, tuple(results))
 
 
+def _brief(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[s]"))
+
+
 def provenance() -> dict[str, str]:
-    """The version of this package, and the commit where it runs from a checkout."""
-    found = {"segrec": version("segrec")}
+    """The version of this package where it is installed, and the commit where it runs from a checkout."""
+    found = {}
+    with suppress(PackageNotFoundError):
+        found["segrec"] = version("segrec")
     try:
         asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

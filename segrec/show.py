@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +27,10 @@ REASONS = {
     ReasonCode.PINNED: "pinned",
     ReasonCode.LAST_RESORT: "last resort",
 }
+CHOICE = re.compile(r"Literal\[([^\]]*)\]")
 N_SHIFTED = 5
+N_REASONS = 3
+N_LETTERS = 10
 
 
 def recommendation_table(title: str, rows: Sequence[tuple[int, float, str, Sequence[str], Sequence[str]]]) -> Table:
@@ -46,13 +52,19 @@ def reason_text(code: str, because: str | None, titles: Mapping[str, str]) -> st
 
 
 def rows_of(answer: Recommendation, titles: Mapping[str, str]) -> list[tuple[int, float, str, Sequence[str], Sequence[str]]]:
-    """Lines of an answer for `recommendation_table`."""
+    """Lines of an answer for `recommendation_table`, with the strongest reasons."""
 
     def why(reason: Reason) -> str:
         return reason_text(reason.code, reason.because_item_id, titles)
 
     return [
-        (item.rank, item.score, titles.get(item.item_id) or item.item_id, item.sources, [why(reason) for reason in item.reasons])
+        (
+            item.rank,
+            item.score,
+            f"{titles[item.item_id]} ({item.item_id})",
+            item.sources,
+            [why(reason) for reason in item.reasons[:N_REASONS]],
+        )
         for item in answer.items
     ]
 
@@ -88,7 +100,7 @@ def explain_tables(
     features = Table(title="features of each item (a dot: not defined)", title_justify="left", box=box.SIMPLE_HEAD)
     features.add_column("feature")
     for item in answer.items:
-        features.add_column((titles.get(item.item_id) or item.item_id)[:12], justify="right")
+        features.add_column(Text(f"{item.rank} {titles[item.item_id][:N_LETTERS]}".strip()), justify="right")
     for column, name in enumerate(names):
         features.add_row(name, *(("." if np.isnan(value) else f"{value:.3g}") for value in answer.features[:, column]))
     return [times, features]
@@ -127,24 +139,39 @@ def _files(manifest: Mapping[str, Any]) -> Table:
 
 
 def _metrics(manifest: Mapping[str, Any]) -> list[Table]:
+    """Per kind of measurement a row per system: every metric over all customers, then the first metric in each slice."""
     metrics = manifest["metrics"]
     tables = []
     for title, figures in metrics.get("figures", {}).items():
-        about = metrics["about"]
-        table = Table(
-            title=f"twin {metrics['twin']}, {title}, {about['from'][:10]} to {about['to'][:10]}", title_justify="left", box=box.SIMPLE_HEAD
-        )
-        for heading in ("system", "metric", "slice", "mean", "95 % interval", "customers"):
-            table.add_column(heading, justify="right" if heading in ("mean", "customers") else "left")
-        for figure in figures:
-            interval = "" if figure["low"] is None else f"{figure['low']:.4f} to {figure['high']:.4f}"
-            table.add_row(figure["system"], figure["metric"], figure["slice"], f"{figure['mean']:.4f}", interval, f"{figure['n']:,}")
+        about, names = metrics["about"], list(dict.fromkeys(figure["metric"] for figure in figures))
+        slices = list(dict.fromkeys(figure["slice"] for figure in figures))
+        period = f"{about['from'][:10]} to {about['to'][:10]}"
+        table = Table(title=Text(f"twin {metrics['twin']}, {title}, {period}"), title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("system")
+        columns = [(name, slices[0]) for name in names] + [(names[0], slice_) for slice_ in slices[1:]]
+        for name, slice_ in columns:
+            table.add_column(f"{name}\n{slice_}", justify="right")
+        found = {(figure["system"], figure["metric"], figure["slice"]): figure for figure in figures}
+        for system in dict.fromkeys(figure["system"] for figure in figures):
+            table.add_row(system, *(_figure(found.get((system, *column)), column[1] == slices[0]) for column in columns))
         tables.append(table)
     return tables
 
 
+def _figure(figure: Mapping[str, Any] | None, with_interval: bool) -> str:
+    if figure is None or figure["mean"] is None:
+        return "-"
+    interval = f" [{_short(figure['low'])}, {_short(figure['high'])}]" if with_interval and figure["low"] is not None else ""
+    return f"{_short(figure['mean'])}{interval}"
+
+
+def _short(share: float) -> str:
+    return f"{share:.4f}".removeprefix("0")
+
+
 def _shift(manifest: Mapping[str, Any]) -> Table:
-    table = Table(title="features that moved most between training and refit (PSI)", title_justify="left", box=box.SIMPLE_HEAD)
+    title = "features that moved most between training and refit (PSI)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title))
     for heading in ("ranker", "feature", "PSI"):
         table.add_column(heading, justify="right" if heading == "PSI" else "left")
     for ranker, shifts in manifest["feature_shift"].items():
@@ -163,6 +190,19 @@ def report_table(report: ImportReport) -> Table:
         left_out += [
             f"{count:,} refused: {reason}, e.g. {part.refused.examples[reason][0]}" for reason, count in part.refused.counts.items()
         ]
-        left_out += [f"{part.stubs:,} stub items added, for rows name them and the items table does not"] if part.stubs else []
+        left_out += (
+            [f"{part.stubs:,} stub item{'s' * (part.stubs > 1)} added, which other tables name and this one lacks"] if part.stubs else []
+        )
         table.add_row(name, f"{part.read:,}", f"{part.kept:,}", Text("\n".join(left_out)))
     return table
+
+
+def key_lines(keys: Iterable[tuple[str, str, str, str]]) -> Iterator[str]:
+    """Two lines per key of (name, type, default, meaning): its default, then what it means."""
+    for name, kind, default, meaning in keys:
+        yield name + {"required": " (required)", "None": " (unset)"}.get(default, f" = {_toml(default)}")
+        yield f"    {meaning} ({CHOICE.sub(lambda choice: choice[1].replace(', ', ' | '), kind)})"
+
+
+def _toml(literal: str) -> str:
+    return json.dumps(ast.literal_eval(literal)) if literal != "required" else ""

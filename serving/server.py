@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from recsys.errors import ConfigError
+from recsys.threads import limit_threads
 from serving.bundles import Bundles, Served
 from serving.pb.recsys.v1 import recommender_pb2 as pb
 from serving.pb.recsys.v1.recommender_pb2_grpc import add_RecommenderServiceServicer_to_server
@@ -94,7 +95,7 @@ def serve(settings: ServerSettings, bundles: Bundles, announce: Callable[[str], 
         BundleError: there is no bundle to start with, or it is damaged.
         ConfigError: the address cannot be listened on.
     """
-    with _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+    with limit_threads(1), _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         server = start_server(settings, bundles)
         try:
             served = server.reload()

@@ -70,12 +70,14 @@ class ContentSource:
         return Scored(items[keep], cosines[keep])
 
     def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
-        """The seed whose text is nearest to each item's."""
+        """The seed whose text is nearest to each item's, other than the item itself."""
         seed_items, _ = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
         if not len(seed_items):
             return np.full(len(items), -1, np.int32)
         cosines = self.texts.of_items(items) @ self.texts.of_items(seed_items).T  # (n, n_seeds)
-        return np.asarray(seed_items[np.argmax(cosines, axis=1)], np.int32)
+        is_other = items[:, None] != seed_items
+        nearest = seed_items[np.argmax(np.where(is_other, cosines, -np.inf), axis=1)]
+        return np.where(is_other.any(axis=1), nearest, -1).astype(np.int32)
 
     def _customer(self, resolved: ResolvedQuery) -> Floats | None:
         items, weights = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)

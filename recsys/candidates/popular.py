@@ -67,14 +67,15 @@ class PopularSource:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "popular.npz", offsets=self.offsets, items=self.items, scores=self.scores)
+        for name in ("offsets", "items", "scores"):
+            np.save(folder / f"{name}.npy", getattr(self, name))
         (folder / "popular.json").write_text(json.dumps({"within": self.within, "groups": self.groups}))
 
     @staticmethod
     def load(folder: Path) -> PopularSource:
-        arrays = np.load(folder / "popular.npz")
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "items", "scores")}
         names = json.loads((folder / "popular.json").read_text())
-        return PopularSource(names["within"], tuple(names["groups"]), arrays["offsets"], arrays["items"], arrays["scores"])
+        return PopularSource(names["within"], tuple(names["groups"]), **arrays)
 
 
 def fit_popular(

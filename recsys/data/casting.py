@@ -7,6 +7,7 @@ two apart.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def is_bad(values: pa.Array, result: pa.Array) -> Flags:
     if pa.types.is_string(values.type):
         lost = pc.and_not(lost, _is_blank(pc.utf8_trim_whitespace(values)))
     elif pa.types.is_floating(values.type):
-        lost = pc.and_not(lost, pc.is_nan(values).fill_null(False))
+        lost = pc.and_(lost, values.is_valid())
     elif pa.types.is_list(values.type):
         lost = pc.and_not(lost, pc.equal(pc.list_value_length(values), 0).fill_null(False))
     return flags(lost)
@@ -75,9 +76,16 @@ def flags(values: pa.Array) -> Flags:
     return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
 
 
+def joined(columns: Iterable[pa.Array], separator: str) -> pa.Array:
+    """The filled strings of each row, joined; null where there is none. Arrow alone loses such rows, hence the column of empty strings."""
+    columns = list(columns)
+    texts = pc.binary_join_element_wise(pa.repeat("", len(columns[0])), *columns, separator, null_handling="skip")
+    return _filled(pc.utf8_slice_codeunits(texts, len(separator)))
+
+
 def path_of(*levels: pa.Array) -> pa.Array:
     """The category path of each row from one string column per level, top level first; nulls are left out."""
-    return _as_path(pc.binary_join_element_wise(*levels, "\x1f", null_handling="skip"), separators="\x1f")
+    return _as_path(joined(levels, "\x1f"), separators="\x1f")
 
 
 def attributes_of(columns: dict[str, pa.Array]) -> pa.Array:
@@ -92,13 +100,15 @@ def attributes_of(columns: dict[str, pa.Array]) -> pa.Array:
 
 
 def _plain(values: pa.Array) -> pa.Array:
-    """Without dictionaries and with one string type, so that the casts know few types."""
+    """Without dictionaries and NaN and with one string type, so that the casts know few types."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         return values.cast(pa.string())
     if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
         return _each(values, pa.string())
+    if pa.types.is_floating(values.type):
+        return pc.if_else(pc.is_nan(values), None, values)
     if pa.types.is_large_list(values.type):
         return values.cast(pa.list_(values.type.value_type))
     return values
@@ -111,6 +121,10 @@ def _is_blank(trimmed: pa.Array) -> pa.Array:
 def _trimmed(values: pa.Array) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(values)
     return pc.if_else(_is_blank(trimmed), None, trimmed)
+
+
+def _filled(text: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(text, ""), None, text)
 
 
 def _none(values: pa.Array, kind: Kind) -> pa.Array:
@@ -128,14 +142,15 @@ def _as_id(values: pa.Array) -> pa.Array:
 
 
 def _as_text(values: pa.Array) -> pa.Array:
+    if pa.types.is_list(values.type) and pa.types.is_string(values.type.value_type):
+        values = pc.binary_join(values, ", ")
     if pa.types.is_nested(values.type):
         return _none(values, "text")
-    text = pc.utf8_trim_whitespace(values.cast(pa.string()))
-    return pc.if_else(pc.equal(text, ""), None, text)
+    return _filled(pc.utf8_trim_whitespace(values.cast(pa.string())))
 
 
 def _as_number(values: pa.Array) -> pa.Array:
-    """Infinity is a number here, so that the check of bounds can name it; NaN is null."""
+    """Infinity is a number here, so that the check of bounds can name it."""
     if pa.types.is_string(values.type):
         text = pc.utf8_trim_whitespace(values)
         readable = pc.or_(pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _INFINITE))
@@ -143,8 +158,7 @@ def _as_number(values: pa.Array) -> pa.Array:
     if pa.types.is_integer(values.type) or pa.types.is_decimal(values.type):
         return values.cast(pa.float64(), safe=False)
     if pa.types.is_floating(values.type):
-        numbers = values.cast(pa.float64())
-        return pc.if_else(pc.is_nan(numbers), None, numbers)
+        return values.cast(pa.float64())
     return _none(values, "number")
 
 
@@ -175,6 +189,8 @@ def _as_time(values: pa.Array, times: TimeFormat) -> pa.Array:
     if pa.types.is_string(kind):
         text = _trimmed(values)
         return _patterned(text, times.pattern) if times.pattern else _iso_or_epoch(text, times)
+    if times.pattern and pa.types.is_integer(kind):
+        return _patterned(values.cast(pa.string()), times.pattern)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _each(values, ARROW_TYPES["time"])
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):

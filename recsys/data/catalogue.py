@@ -15,6 +15,8 @@ from recsys.config import Attribute
 from recsys.data.vocabulary import Vocabulary
 from recsys.types import Filters, Flags, Floats, Ints
 
+EVERY_ITEM = slice(None)
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -68,15 +70,22 @@ class Catalogue:
             "department": level[rows, np.minimum(filled, 1) - 1],
         }
 
-    def in_categories(self, names: Sequence[str]) -> Flags:
-        """Items with one of the categories at any level of their path; letter case counts. bool (n,)"""
-        codes = [code for code, name in enumerate(self.category_names) if name in set(names)]
-        return np.asarray(np.isin(self.categories, np.array(codes, np.int32)).any(axis=1), np.bool_)
+    def in_categories(self, names: Sequence[str], among: Ints | slice = EVERY_ITEM) -> Flags:
+        """Which of the items have one of the categories at any level of their path; letter case counts. bool, one per item of `among`"""
+        codes = self._category_codes.numbers(names)
+        return np.asarray(np.isin(self.categories[among], codes).any(axis=1), np.bool_)
 
-    def of_brands(self, names: Sequence[str]) -> Flags:
-        """Items of one of the brands. bool (n,)"""
-        codes = [code for code, name in enumerate(self.brand_names) if name in set(names)]
-        return np.isin(self.brands, np.array(codes, np.int32))
+    def of_brands(self, names: Sequence[str], among: Ints | slice = EVERY_ITEM) -> Flags:
+        """Which of the items are of one of the brands. bool, one per item of `among`"""
+        return np.isin(self.brands[among], self._brand_codes.numbers(names))
+
+    @cached_property
+    def _category_codes(self) -> Vocabulary:
+        return Vocabulary(self.category_names)
+
+    @cached_property
+    def _brand_codes(self) -> Vocabulary:
+        return Vocabulary(self.brand_names)
 
     def matching(self, filters: Filters) -> Flags | None:
         """Items that a caller's filters let through, bool (n,); None = all, for no filter is set."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsys.data.catalogue import Catalogue
 from recsys.data.vocabulary import Vocabulary
@@ -21,6 +21,7 @@ from recsys.errors import DataError
 from recsys.types import PURCHASE, STANDARD_EVENTS, Flags, Floats, Interactions, Ints, Times, aware
 
 BATCH_ROWS = 250_000
+MAX_EVENTS = 127
 _NO_TIME = np.datetime64("NaT", "us")
 
 
@@ -29,7 +30,7 @@ class Dataset:
     """Everything known in [start, end); numbers of items and customers are the same for every such view of one shop.
 
     interactions: sorted by time, see `Interactions`
-    customers:    external ids of customers; visitors without a customer id have none
+    customers:    external ids of customers seen before `end`, in order of their first appearance; visitors without a customer id have none
     items:        the items table of the shop folder, in the order of the item numbers
     event_names:  name of each event code
     folder:       the shop folder, for tables that are read on demand
@@ -45,26 +46,37 @@ class Dataset:
 
     @staticmethod
     def load(folder: Path) -> Dataset:
-        """Read an imported shop folder, a batch at a time; about 40 bytes stay in memory per interaction.
+        """Read an imported shop folder, a batch at a time; 30 bytes per interaction stay in memory, beside the ids.
 
         Raises:
-            DataError: the folder was not made by ``segrec import``.
+            DataError: the folder was not made by ``segrec import``, or is damaged.
         """
         for name in ("interactions", "items"):
             if not (folder / f"{name}.parquet").is_file():
                 raise DataError(f"{folder} has no {name}.parquet; make the folder with `segrec import` (see `segrec import --help`)")
-        items = pq.read_table(folder / "items.parquet")
-        item_numbers = Vocabulary(items["item_id"].to_pylist())
-        interactions, customers, event_names = _Encoder(item_numbers).read(folder / "interactions.parquet")
+        try:
+            items = pq.read_table(folder / "items.parquet")
+            interactions, customers, event_names = _Encoder(items["item_id"]).read(folder / "interactions.parquet")
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise DataError(f"{folder} cannot be read: {error}; make it again with `segrec import`") from error
         return Dataset(interactions, customers, items, event_names, folder)
 
     def before(self, time: np.datetime64) -> Dataset:
         """What was known strictly before the time."""
-        return replace(self, interactions=self.interactions.between(None, time), end=time.astype("datetime64[us]"))
+        return self._view(None, time)
 
     def between(self, start: np.datetime64, end: np.datetime64) -> Dataset:
         """What happened at or after start and strictly before end."""
-        return replace(self, interactions=self.interactions.between(start, end), end=end.astype("datetime64[us]"))
+        return self._view(start, end)
+
+    def _view(self, start: np.datetime64 | None, end: np.datetime64) -> Dataset:
+        n_seen = int(self.interactions.between(None, end).customers.max(initial=-1)) + 1  # they are numbered as they appear
+        return replace(
+            self,
+            interactions=self.interactions.between(start, end),
+            customers=Vocabulary(self.customers.ids[:n_seen]),
+            end=end.astype("datetime64[us]"),
+        )
 
     def event_codes(self, names: Sequence[str]) -> NDArray[np.int8]:
         """Codes of the named events.
@@ -88,7 +100,8 @@ class Dataset:
         digest = hashlib.sha256()
         for column in vars(self.interactions).values():
             digest.update(column.tobytes())
-        for ids in (self.customers.ids, self.event_names, (str(self.end),)):
+        seen_events = self.event_names[: int(self.interactions.events.max(initial=-1)) + 1]
+        for ids in (self.customers.ids, seen_events, (str(self.end),)):
             digest.update("\0".join(ids).encode())
         digest.update(_table_bytes(self.items))
         return digest.hexdigest()
@@ -159,34 +172,55 @@ class Dataset:
 class _Encoder:
     """Turns batches of string columns into numbers, remembering what it has seen."""
 
-    def __init__(self, items: Vocabulary) -> None:
-        self.items = pa.array(items.ids, pa.string())
-        self.customers: dict[str, int] = {}
-        self.events: dict[str, int] = {name: code for code, name in enumerate(STANDARD_EVENTS)}
-        self.baskets: dict[str, int] = {}
+    def __init__(self, items: pa.ChunkedArray) -> None:
+        self.items = items.cast(pa.string()).combine_chunks()
+        self.seen: dict[str, dict[str, int]] = {name: {} for name in ("customer_id", "visitor_id", "basket_id", "session_id")}
+        self.seen["event"] = {name: code for code, name in enumerate(STANDARD_EVENTS)}
 
     def read(self, path: Path) -> tuple[Interactions, Vocabulary, tuple[str, ...]]:
-        file = pq.ParquetFile(path)
-        parts = [self._batch(batch) for batch in file.iter_batches(BATCH_ROWS)]
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-        if not len(columns.get("times", ())):
-            raise DataError(f"{path} holds no interactions; at least one row is needed")
-        parts.clear()
-        order = np.argsort(columns["times"], kind="stable")
-        interactions = Interactions(**{name: column[order] for name, column in columns.items()})
-        return interactions, Vocabulary(tuple(self.customers)), tuple(self.events)
+        """All interactions by time, ids of customers, names of events.
 
-    def _batch(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.generic]]:
-        times = batch["event_time"].cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        return {
-            "customers": self._seen(batch, "customer_id", self.customers),
-            "items": self._items(batch["item_id"]),
-            "events": self._seen(batch, "event", self.events).astype(np.int8),
-            "times": times,
-            "baskets": self._baskets(batch, times),
-            "quantities": _numbers(batch, "quantity"),
-            "values": _numbers(batch, "value"),
-        }
+        Customers, baskets and events are numbered as they appear in time: what happens later changes no number of what was before.
+        """
+        coded = self._coded(pq.ParquetFile(path))
+        times = coded["event_time"]
+        if not len(times):
+            raise DataError(f"{path} holds no interactions; at least one row is needed")
+        order = np.argsort(times, kind="stable")
+        for name in coded:
+            coded[name] = coded[name][order]  # one column at a time: twice the table would not fit where the table does
+        del order, times
+        customers, customer_ids = self._renumbered(coded, "customer_id")
+        events, event_names = self._renumbered(coded, "event", len(STANDARD_EVENTS))
+        if len(event_names) > MAX_EVENTS:
+            raise DataError(f"{path} has {len(event_names)} different events, at most {MAX_EVENTS} are possible; map them to fewer")
+        baskets = _baskets(coded, {name: len(seen) for name, seen in self.seen.items()})
+        lines = Interactions(
+            customers, coded["item_id"], events.astype(np.int8), coded["event_time"], baskets, coded["quantity"], coded["value"]
+        )
+        return lines, Vocabulary(customer_ids), event_names
+
+    def _coded(self, file: pq.ParquetFile) -> dict[str, NDArray[Any]]:
+        """Every column as numbers, in the order of the file."""
+        n = file.metadata.num_rows
+        coded: dict[str, NDArray[Any]] = {name: np.empty(n, np.int32) for name in (*self.seen, "item_id")}
+        coded |= {"event_time": np.empty(n, "datetime64[us]"), "quantity": np.empty(n, np.float32), "value": np.empty(n, np.float32)}
+        start = 0
+        for batch in file.iter_batches(BATCH_ROWS, columns=[name for name in file.schema_arrow.names if name in coded]):
+            rows = slice(start, start + len(batch))
+            for name, seen in self.seen.items():
+                coded[name][rows] = _code(_strings(batch, name), seen)
+            coded["item_id"][rows] = self._items(_strings(batch, "item_id"))
+            coded["event_time"][rows] = batch["event_time"].cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
+            for name in ("quantity", "value"):
+                coded[name][rows] = _numbers(batch, name)
+            start += len(batch)
+        return coded
+
+    def _renumbered(self, coded: dict[str, NDArray[Any]], name: str, n_fixed: int = 0) -> tuple[Ints, tuple[str, ...]]:
+        names = tuple(self.seen[name])
+        codes, order = _renumbered(coded[name], len(names), n_fixed)
+        return codes, tuple(names[at] for at in order)
 
     def _items(self, ids: pa.Array) -> Ints:
         numbers = pc.fill_null(pc.index_in(ids, value_set=self.items), -1)
@@ -194,16 +228,32 @@ class _Encoder:
             raise DataError(f"interactions name item {ids[first].as_py()!r}, which the items table lacks; import the shop again")
         return np.asarray(numbers.to_numpy(zero_copy_only=False), np.int32)
 
-    def _baskets(self, batch: pa.RecordBatch, times: Times) -> Ints:
-        """Lines belong together by basket, else session, else by who and when."""
-        who = [_strings(batch, name) for name in ("basket_id", "session_id", "visitor_id", "customer_id")]
-        moment = pa.array(times.astype(np.int64)).cast(pa.string())
-        by_moment = [pc.binary_join_element_wise(column, moment, "@") for column in who[2:]]
-        keys = pc.coalesce(*who[:2], *by_moment)
-        return _code(keys, self.baskets)
 
-    def _seen(self, batch: pa.RecordBatch, name: str, seen: dict[str, int]) -> Ints:
-        return _code(_strings(batch, name), seen)
+def _baskets(coded: dict[str, NDArray[Any]], n: dict[str, int]) -> Ints:
+    """Lines belong together by basket, else session, else by who (the visitor, else the customer) and when; columns are sorted by time."""
+    baskets, sessions, visitors, customers = (coded[name] for name in ("basket_id", "session_id", "visitor_id", "customer_id"))
+    codes = np.where(baskets >= 0, baskets, np.where(sessions >= 0, sessions + n["basket_id"], -1))
+    n_codes = n["basket_id"] + n["session_id"]
+    rows = np.flatnonzero((codes < 0) & ((visitors >= 0) | (customers >= 0)))
+    if len(rows):
+        times = coded["event_time"][rows]
+        moments = np.cumsum(np.diff(times, prepend=times[:1]) > np.timedelta64(0))
+        who = np.where(visitors[rows] >= 0, visitors[rows], customers[rows] + n["visitor_id"])
+        occasions, occasion = np.unique(moments * (n["visitor_id"] + n["customer_id"]) + who, return_inverse=True)
+        codes[rows] = occasion + n_codes
+        n_codes += len(occasions)
+    return _renumbered(codes, n_codes)[0]
+
+
+def _renumbered(codes: Ints, n: int, n_fixed: int = 0) -> tuple[Ints, NDArray[np.intp]]:
+    """Codes 0 .. n - 1 in the order of their first appearance, after `n_fixed` that stay, and the old code of each new one; -1 stays."""
+    first = np.full(n + 1, len(codes))  # the last place is for -1
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the earliest row is written last
+    first[:n_fixed] = np.arange(n_fixed) - n_fixed
+    order = np.argsort(first[:-1], kind="stable")
+    numbers = np.full(n + 1, -1, np.int32)
+    numbers[order] = np.arange(n)
+    return numbers[codes], order
 
 
 def _strings(batch: pa.RecordBatch, name: str) -> pa.Array:

@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from recsys.data.checks import SeenIds, check
 from recsys.data.report import ImportReport, TableReport
-from recsys.data.schema import TABLES, Table, nearest
+from recsys.data.schema import TABLES, Table
 from recsys.data.shop import Chunk, Progress, Shop
 from recsys.errors import DataError
+from recsys.keys import nearest
 
 REPORT_FILE = "import.json"
 _ROW_GROUP = 131_072
@@ -134,7 +135,7 @@ def _table_names(shop: Shop) -> list[str]:
     """The tables the shop has, in the order of the contract."""
     for name in shop.columns:
         if name not in TABLES:
-            raise DataError(f"there is no table {name!r} in the data contract.{nearest(name, TABLES)} Its tables are: {', '.join(TABLES)}")
+            raise DataError(f"there is no table {name!r} in the data contract;{nearest(name, TABLES)} its tables are: {', '.join(TABLES)}")
     for name, table in TABLES.items():
         if name not in shop.columns:
             if table.required:
@@ -161,7 +162,7 @@ def _refuse_bad(tables: dict[str, TableReport], max_bad: float) -> None:
 
 def _too_bad(name: str, report: TableReport, max_bad: float) -> str:
     reasons = [
-        f"  {reason}: {count:,} rows, for example\n" + "\n".join(f"    {example}" for example in report.refused.examples[reason])
+        f"  {reason} ({count:,}), for example\n" + "\n".join(f"    {example}" for example in report.refused.examples[reason])
         for reason, count in report.refused.counts.most_common()
     ]
     share = f"{report.refused.total:,} of {report.read:,} rows ({report.refused_share:.2%}) are bad, more than the {max_bad:.2%} allowed"

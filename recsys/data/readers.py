@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys.data.report import Refusals
-from recsys.data.schema import nearest
 from recsys.data.shop import Block, Lines
 from recsys.data.textfile import TextFile, Utf8Stream, file_size, is_gzip, one_character
 from recsys.errors import DataError
+from recsys.keys import nearest
 
 BLOCK_ROWS = 131_072
 _BLOCK_BYTES = 8 << 20
@@ -134,9 +134,8 @@ def require_columns(path: Path, there: Sequence[str], needed: Sequence[str], tab
     """
     for name in needed:
         if name not in there:
-            raise DataError(
-                f"table {table}: {path} has no column {name!r}.{nearest(name, there)} Its columns are: {', '.join(map(repr, there))}"
-            )
+            columns = ", ".join(map(repr, there)) + (" (only one: is the delimiter another?)" if len(there) == 1 else "")
+            raise DataError(f"table {table}: {path} has no column {name!r};{nearest(name, there)} its columns are: {columns}")
 
 
 def read_records(path: Path, parse: Callable[[str], Any] = json.loads, layout: Layout = Layout()) -> Iterator[RecordBlock]:

@@ -5,7 +5,6 @@ Everything else that knows a column's name or bounds (reading, checking, writing
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -203,9 +202,3 @@ TABLES: dict[str, Table] = {
     )
 }
 """All tables by name, items first: whatever names an item comes after them."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` with the most similar known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -100,7 +100,7 @@ class Shop:
 
     source:  name of the importer
     columns: the columns that each table will fill; tables it will not have are absent
-    chunks:  the rows; those of items come before all others
+    chunks:  the rows, to be iterated once; those of items come before all others
     ignored: columns of the source that nothing is made of, by table
     """
 

@@ -18,6 +18,7 @@ class CustomerLines:
         self.lines = lines
         self.now = now
         self.ages = ages_in_days(lines.times, now)  # ascending: newest first
+        self.occasions = np.cumsum(np.diff(self.ages, prepend=self.ages[:1]) > 0)  # 0 = the latest occasion, shape (n_lines,)
 
     def n_within(self, window_days: float | None) -> int:
         """How many of the newest lines lie in the window."""
@@ -66,7 +67,7 @@ class PairLines:
 
     @staticmethod
     def _absent(spec: FeatureSpec) -> float:
-        return 0.0 if spec.statistic in ("rate", "decayed", "share") else np.nan
+        return 0.0 if spec.statistic in ("rate", "decayed", "share", "frequency") else np.nan
 
     def _per_key(self, spec: FeatureSpec) -> NDArray[np.floating]:
         ages, n = self.customer.ages, self.customer.n_within(spec.window_days)
@@ -80,11 +81,22 @@ class PairLines:
             return self._sum(half_life_weights(ages[:n], spec.half_life_days))
         if spec.statistic == "value":
             return self._mean_value(n)
+        if spec.statistic == "passed":
+            return self.customer.occasions[self.newest].astype(np.float64)
+        if spec.statistic == "frequency":
+            return self._frequency(n)
         counts = self._sum(np.ones(n, np.float32))
         return counts / (max(n, 1) if spec.statistic == "share" else self.customer.days(spec.window_days))
 
     def _sum(self, weights: Floats) -> NDArray[np.floating]:
         return np.bincount(self.group[: len(weights)], weights, minlength=len(self.keys)).astype(np.float64)
+
+    def _frequency(self, n: int) -> NDArray[np.floating]:
+        if n == 0:
+            return np.zeros(len(self.keys))
+        n_occasions = int(self.customer.occasions[n - 1]) + 1
+        with_key = np.unique(self.group[:n] * n_occasions + self.customer.occasions[:n]) // n_occasions
+        return np.bincount(with_key, minlength=len(self.keys)) / n_occasions
 
     def _mean_value(self, n: int) -> NDArray[np.floating]:
         values = self.customer.lines.values[:n]

@@ -10,8 +10,11 @@ widens the item to all items that share its group, brand, product type, category
     recency     days since the last line            days since the last line                 days since the last line
     customers   distinct customers per day
     value       mean money of a line                mean money of a line                     mean money of a line
-    interval                                        mean days between occasions
+    interval    mean days between a customer's      mean days between occasions
+                lines of the item
     due                                             recency / interval: 1 = about now
+    passed                                          occasions since the last line
+    frequency                                       share of occasions with a line
     repeat      share of lines that some customer                                            share of lines that repeat an
                 bought again                                                                 item
     share                                           share of the customer's lines
@@ -20,8 +23,9 @@ widens the item to all items that share its group, brand, product type, category
     rate        lines of the item per day and customer
     lift        log((lines of the item in the group + 5) / (lines expected from the group's size + 5))
 
-An occasion is a distinct time. A window counts only lines of its last days; a rate divides by the days of the window, or
-without one by the days since the first line. What is not defined (no such line, a guest) is NaN, never a made-up number.
+An occasion is a distinct time. A window counts only lines of its last days; a rate divides by the days of the window (of all
+customers' lines: at most by the days that there are data of), or without one by the days since the first line. Of a pair without
+a line rate, decayed, share and frequency are 0; else what is not defined (no such line, a guest) is NaN, never a made-up number.
 No statistic is a raw count or a coordinate: sources are refitted between training and serving, and features must survive.
 """
 

@@ -168,13 +168,23 @@ class _ItemLines:
                 values = self.lines.values[rows]
                 known = np.isfinite(values)
                 return np.bincount(keys[known], values[known], minlength=n_codes) / np.bincount(keys[known], minlength=n_codes)
-            customers = self.lines.customers[rows]
-            of_known = customers >= 0
-            distinct = np.unique(customers[of_known].astype(np.int64) * n_codes + keys[of_known]) % n_codes
-            n_distinct = np.bincount(distinct, minlength=n_codes).astype(np.float64)
-            if spec.statistic == "customers":
-                return n_distinct / self._days(spec)
-            return 1.0 - n_distinct / np.bincount(keys[of_known], minlength=n_codes)
+            return self._per_customer(spec, rows, keys, n_codes)
+
+    def _per_customer(self, spec: FeatureSpec, rows: NDArray[np.intp], keys: Ints, n_codes: int) -> NDArray[np.float64]:
+        """Statistics that ask which customer each line is of; lines without one do not count."""
+        known = self.lines.customers[rows] >= 0
+        keys, ages = keys[known], self.ages[rows][known]
+        pairs = self.lines.customers[rows][known].astype(np.int64) * n_codes + keys
+        if spec.statistic == "interval":
+            order = np.lexsort((ages, pairs))
+            gaps, is_gap = np.diff(ages[order]), np.diff(pairs[order]) == 0
+            is_gap &= gaps > 0
+            of_code = keys[order][1:][is_gap]
+            return np.bincount(of_code, gaps[is_gap], minlength=n_codes) / np.bincount(of_code, minlength=n_codes)
+        n_customers = np.bincount(np.unique(pairs) % n_codes, minlength=n_codes).astype(np.float64)
+        if spec.statistic == "customers":
+            return n_customers / self._days(spec)
+        return 1.0 - n_customers / np.bincount(keys, minlength=n_codes)
 
     def of_groups(self, spec: FeatureSpec, groups: CustomerGroups) -> Floats:
         """One row per group of customers, float32 (n_groups, n_items)."""

@@ -26,32 +26,28 @@ def select(
     Ranker scores do not compare between requests, so they are replaced by (n - rank + 1) / n; then boosts multiply, diversity
     reorders, limits drop what exceeds them, and pinned items go to their ranks. Fewer than k come back when the limits allow no more.
 
-    pinned: item number by rank (1 = first), each among the candidates; pins count towards the limits but are never dropped by them
+    pinned: item number by rank (1 to k, ascending), each among the candidates; pins count towards the limits, which never drop them
     """
     ordered = candidates.take(candidates.best_first())
     n = len(ordered)
     scores = np.arange(n, 0, -1, dtype=np.float32) / np.float32(max(n, 1))
     for boost in strategy.boosts:
-        scores[_boosted(boost, catalogue)[ordered.items]] *= np.float32(boost.factor)
+        scores[_boosted(boost, catalogue, ordered.items)] *= np.float32(boost.factor)
     ordered = ordered.with_scores(scores / max(float(scores.max(initial=1.0)), 1.0))
     ordered = ordered.take(ordered.best_first())
     if strategy.diversity > 0 and texts is not None:
         ordered = ordered.take(_diverse(ordered, k, strategy.diversity, texts))
-    fixed = {rank: int(np.flatnonzero(ordered.items == item)[0]) for rank, item in sorted(pinned.items()) if rank <= k}
+    fixed = {rank: int(np.flatnonzero(ordered.items == item)[0]) for rank, item in pinned.items()}
     rows = _within_limits(ordered.items, k - len(fixed), strategy, catalogue, list(fixed.values()))
     for rank, row in fixed.items():
         rows.insert(rank - 1, row)
     return ordered.take(np.array(rows, np.intp))
 
 
-def _boosted(boost: Boost, catalogue: Catalogue) -> Flags:
-    chosen = np.zeros(len(catalogue), np.bool_)
-    if boost.brands:
-        chosen |= catalogue.of_brands(boost.brands)
-    if boost.categories:
-        chosen |= catalogue.in_categories(boost.categories)
-    chosen[catalogue.items.numbers(boost.item_ids)] = True
-    return chosen
+def _boosted(boost: Boost, catalogue: Catalogue, items: Ints) -> Flags:
+    """Which of the items a boost applies to."""
+    named = np.isin(items, catalogue.items.numbers(boost.item_ids))
+    return named | catalogue.of_brands(boost.brands, items) | catalogue.in_categories(boost.categories, items)
 
 
 def _diverse(ordered: Candidates, k: int, diversity: float, texts: ItemTexts) -> NDArray[np.intp]:

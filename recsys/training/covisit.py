@@ -12,6 +12,8 @@ from recsys.features.spec import half_life_weights
 from recsys.types import Floats, Interactions, Ints
 
 CHUNK_ITEMS = 4096
+NEGLIGIBLE = 1e-6
+"""A line of less weight, after 20 half-lives, links nothing: what is divided by so little overflows."""
 
 
 def fit_covisit(lines: Interactions, n_items: int, as_of: np.datetime64, config: CovisitConfig) -> CovisitSource:
@@ -19,11 +21,13 @@ def fit_covisit(lines: Interactions, n_items: int, as_of: np.datetime64, config:
 
     The weight of a pair is its decayed number of units divided by (popularity of one * popularity of the other) ** exponent.
     """
+    ages = ((as_of - lines.times) / np.timedelta64(1, "D")).astype(np.float32)
+    weights = half_life_weights(ages, config.half_life_days)
+    counted = weights > NEGLIGIBLE
+    lines, weights = lines.take(counted), weights[counted]
     rows, units = _units(lines, config)
-    ages = ((as_of - lines.times[rows]) / np.timedelta64(1, "D")).astype(np.float32)
     shape = (int(units.max(initial=-1)) + 1, n_items)
-    weight = np.sqrt(half_life_weights(ages, config.half_life_days))
-    bought = sparse.csr_array((weight, (units, lines.items[rows])), shape)
+    bought = sparse.csr_array((np.sqrt(weights[rows]), (units, lines.items[rows])), shape)
     bought.data = np.minimum(bought.data, 1.0)  # an item twice in one unit counts once
     popularity = np.asarray(bought.power(2).sum(axis=0)).ravel() ** config.popularity_exponent
     by_item = bought.T.tocsr()

@@ -12,8 +12,8 @@ import numpy as np
 
 from recsys.bundle import Bundle, Histories, load_source
 from recsys.candidates.content import ItemTexts, build_content
-from recsys.candidates.popular import PopularSource, fit_popular
-from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, PopularConfig, RepurchaseConfig, SourceConfig
+from recsys.candidates.popular import fit_popular
+from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, PopularConfig, SourceConfig
 from recsys.data.catalogue import Catalogue
 from recsys.data.dataset import Dataset
 from recsys.data.vocabulary import Vocabulary
@@ -71,7 +71,7 @@ class Fitter:
             index = VectorIndex.build(embeddings, self.config.index)
             ItemTexts(text_of_item.astype(np.int32), embeddings, index).save(folder)
 
-        inputs = {"encoder": encoder.fingerprint, "texts": texts, "index": self.config.index.model_dump()}
+        inputs = {"encoder": (encoder.fingerprint, encoder.arithmetic), "texts": texts, "index": self.config.index.model_dump()}
         return self.run("texts", inputs, make)
 
     def segmentation(self, known: Dataset, as_of: np.datetime64) -> Path:

@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from recsys.bundle import FORMAT, MANIFEST, Bundle, sha256
+from recsys.bundle import FORMAT, MANIFEST, Bundle, manifest_sha256, sha256
 from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
 from recsys.errors import DataError
+from recsys.features.spec import feature_names
 from recsys.ranking.lambdamart import LambdaMart
 from recsys.threads import limit_threads
 from recsys.training.lambdamart import fit_lambdamart
-from recsys.training.leaks import check_leaks
+from recsys.training.leaks import check_leaks, check_times
 from recsys.training.parts import Fitter, library_versions, load_bundle_parts
 from recsys.training.rows import Rows, make_rows
 from recsys.training.shift import population_stability, sample_features
 from recsys.training.split import RankingPeriod, Split, split_by_time
-from recsys.training.stages import Progress, Stages, key_of, silent, stage_seed
+from recsys.training.stages import UNFINISHED, Progress, Stages, key_of, silent, stage_seed, sweep
 
 N_SHIFT_CUSTOMERS = 200
 
@@ -74,9 +75,11 @@ def train_on(
     """`train` for any split."""
     if split.as_of is None:
         raise DataError("a bundle from a split by position has no as_of and cannot be written; use it in memory")
+    for period in split.periods:
+        check_times(period)
     stages = Stages(work, progress)
     work.mkdir(parents=True, exist_ok=True)
-    stages.sweep()
+    sweep(work)
     fitter = Fitter(config, stages)
     with limit_threads(config.training.n_threads):
         texts = fitter.texts(split.known)
@@ -99,7 +102,7 @@ def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter
         check_leaks(sources, part.recalls, part.later, str(period.start))
 
     def make(folder: Path) -> None:
-        names = _feature_names(by_period[-1], split, fitter)
+        names = feature_names(fitter.config)
         seed, n_threads = fitter.seed(f"ranker-{name}"), fitter.config.training.n_threads
         fit_lambdamart(rows, names, config, seed=seed, n_threads=n_threads, progress=fitter.stages.progress).save(folder)
 
@@ -121,14 +124,11 @@ def _rows(name: str, period: RankingPeriod, places: Places, fitter: Fitter) -> P
     def make(folder: Path) -> None:
         bundle = load_bundle_parts(places, period.known, fitter.config, period.start)
         rng = np.random.default_rng(fitter.seed(f"rows-{name}-{period.start}"))
-        rows = make_rows(bundle, strategy, period.queries, dict(period.later), ranker.negatives_per_query, rng, fitter.stages.progress)
+        with limit_threads(1):
+            rows = make_rows(bundle, strategy, period.queries, dict(period.later), ranker.negatives_per_query, rng, fitter.stages.progress)
         rows.save(folder)
 
     return fitter.run(f"rows-{name}", inputs, make)
-
-
-def _feature_names(places: Places, split: Split, fitter: Fitter) -> tuple[str, ...]:
-    return load_bundle_parts(places, split.known, fitter.config, split.as_of).features.names
 
 
 def _feature_shift(split: Split, learned: Places, shipped: Places, fitter: Fitter) -> dict[str, dict[str, float]]:
@@ -145,8 +145,9 @@ def _feature_shift(split: Split, learned: Places, shipped: Places, fitter: Fitte
         shift = {}
         for name, ranker in fitter.config.rankers.items():
             strategy = fitter.config.strategies[ranker.train_on]
-            old = sample_features(before, strategy, customers, period.start)
-            new = sample_features(after, strategy, customers, split.as_of)  # type: ignore[arg-type]  # None was refused
+            with limit_threads(1):
+                old = sample_features(before, strategy, customers, period.start)
+                new = sample_features(after, strategy, customers, split.as_of)  # type: ignore[arg-type]  # None was refused
             columns = enumerate(after.features.names)
             shift[name] = {feature: round(population_stability(old[:, at], new[:, at]), 4) for at, feature in columns}
         (folder / "shift.json").write_text(json.dumps(shift))
@@ -170,29 +171,32 @@ def _write(
 ) -> Path:
     """Copy the parts into a temporary folder, add the manifest last, and rename."""
     out.mkdir(parents=True, exist_ok=True)
-    for unfinished in out.glob(".unfinished-*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    temporary = out / f".unfinished-{os.getpid()}"
-    for place, folder in places.items():
-        shutil.copytree(folder, temporary / place)
-    manifest = _manifest(split, temporary, shift, fitter.config, provenance)
-    bundle = replace(
-        load_bundle_parts({place: temporary / place for place in places}, split.known, fitter.config, split.as_of),
-        rankers={name: LambdaMart.load(temporary / "rankers" / name) for name in fitter.config.rankers},
-        manifest=manifest,
-    )
-    manifest["metrics"] = dict(evaluate(bundle)) if evaluate is not None else {}
-    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-    target = out / str(manifest["version"])
-    if target.exists():
-        shutil.rmtree(target)
-    temporary.rename(target)
-    return target
+    sweep(out)
+    temporary = out / f"{UNFINISHED}{os.getpid()}"
+    try:
+        for place, folder in places.items():
+            shutil.copytree(folder, temporary / place)
+        manifest = _manifest(split, temporary, shift, fitter.config, provenance)
+        bundle = replace(
+            load_bundle_parts({place: temporary / place for place in places}, split.known, fitter.config, split.as_of),
+            rankers={name: LambdaMart.load(temporary / "rankers" / name) for name in fitter.config.rankers},
+            manifest=manifest,
+        )
+        manifest["metrics"] = dict(evaluate(bundle)) if evaluate is not None else {}
+        manifest["sha256"] = manifest_sha256(manifest)
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+        target = out / str(manifest["version"])
+        if target.exists():  # a kill between these renames leaves no bundle of this version, never half of one
+            target.rename(out / f"{UNFINISHED}{os.getpid()}-replaced")
+        temporary.rename(target)
+        return target
+    finally:
+        sweep(out)
 
 
 def _manifest(split: Split, folder: Path, shift: dict[str, Any], config: Config, provenance: Mapping[str, str]) -> dict[str, Any]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    listed = {str(path.relative_to(folder)): {"sha256": sha256(path), "bytes": path.stat().st_size} for path in files}
+    listed = {path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size} for path in files}
     known, lines = split.known, split.known.interactions
     contents = {"files": listed, "config": to_json(config), "as_of": str(split.as_of)}
     return {

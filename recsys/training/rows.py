@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from recsys.bundle import Bundle
 from recsys.config import StrategyConfig
 from recsys.engine import Engine, Snapshot
-from recsys.protocols import Unlimited
+from recsys.errors import DataError
+from recsys.protocols import ResolvedQuery, Unlimited
 from recsys.training.split import LabelledQuery
 from recsys.training.stages import Progress
 from recsys.types import Candidates, Flags, Floats, Ints, Query, aware
@@ -25,7 +26,8 @@ class Rows:
     """Training rows of one ranker in one period; those of query q are sizes[:q].sum() onwards.
 
     features: float32 (n, n_features); labels: 1 = wanted, uint8 (n,); sizes: rows of each query, int32 (n_queries,)
-    recalls:  per source and query, the share of the new wanted items it proposed; float32 (n_queries, n_sources), NaN = none wanted
+    recalls:  per source and customer, the share it proposed of the wanted items that are new to the customer, but were sold before;
+              float32 (n_customers, n_sources), NaN = none wanted
     later:    the same for what the customer wanted after the labels; see `recsys.training.leaks`
     """
 
@@ -59,6 +61,7 @@ def make_rows(
     Queries with no wanted candidate teach nothing and are left out; wanted items that no source proposed are not added.
     """
     engine, snapshot = Engine(bundle), Snapshot.of(bundle)
+    was_sold = np.bincount(bundle.histories.lines.items, minlength=len(bundle.catalogue)) > 0
     features: list[Floats] = []
     labels: list[NDArray[np.uint8]] = []
     recalls: list[Floats] = []
@@ -67,11 +70,11 @@ def make_rows(
         if number % REPORT_EVERY == 0:
             progress(number, len(queries), "retrieving for the ranker")
         resolved, _ = engine.resolve(_query(labelled, bundle), snapshot)
-        candidates = engine.retrieve(resolved, strategy, snapshot, Unlimited()).candidates
+        candidates = candidates_of(engine, resolved, strategy, snapshot)
         if labelled.customer >= 0:
-            known = np.unique(resolved.positives.items)
-            recalls.append(_recall_of_new(candidates, labelled.wanted, known))
-            recalls_later.append(_recall_of_new(candidates, later.get(labelled.customer, np.empty(0, np.int32)), known))
+            following = later.get(labelled.customer, np.empty(0, np.int32))
+            for items, found in ((labelled.wanted, recalls), (following, recalls_later)):
+                found.append(_recall(candidates, np.setdiff1d(items[was_sold[items]], resolved.positives.items)))
         wanted = np.isin(candidates.items, labelled.wanted)
         if wanted.any() and not wanted.all():
             kept = _sampled(wanted, n_negatives, rng)
@@ -88,12 +91,25 @@ def make_rows(
     )
 
 
+def candidates_of(engine: Engine, resolved: ResolvedQuery, strategy: StrategyConfig, snapshot: Snapshot) -> Candidates:
+    """What a request would have to rank.
+
+    Raises:
+        DataError: a source failed. An answer does without it; a ranker must not learn to.
+    """
+    retrieved = engine.retrieve(resolved, strategy, snapshot, Unlimited())
+    if retrieved.degraded:
+        raise DataError(f"training stops, for {retrieved.degraded[0]}")
+    return retrieved.candidates
+
+
 def _query(labelled: LabelledQuery, bundle: Bundle) -> Query:
-    items = bundle.catalogue.items.ids
+    """The query as it would have been asked: a customer who first came later is a stranger to the bundle."""
+    items, customers = bundle.catalogue.items.ids, bundle.customers.ids
     return Query(
         k=1,
         time=aware(labelled.time),
-        customer_id=None if labelled.customer < 0 else bundle.customers.ids[labelled.customer],
+        customer_id=customers[labelled.customer] if 0 <= labelled.customer < len(customers) else None,
         context_item_ids=tuple(items[item] for item in labelled.context),
     )
 
@@ -105,10 +121,9 @@ def _sampled(wanted: Flags, n_negatives: int, rng: np.random.Generator) -> NDArr
     return np.sort(np.concatenate([np.flatnonzero(wanted), drawn]))
 
 
-def _recall_of_new(candidates: Candidates, wanted: Ints, known: Ints) -> Floats:
-    """Share of the wanted items unknown to the customer that each source proposed, float32 (n_sources,)."""
-    new = np.setdiff1d(wanted, known)
-    if not len(new):
+def _recall(candidates: Candidates, wanted: Ints) -> Floats:
+    """Share of the wanted items that each source proposed, float32 (n_sources,); NaN = none is wanted."""
+    if not len(wanted):
         return np.full(len(candidates.sources), np.nan, np.float32)
-    hits = np.isin(candidates.items, new)
-    return np.asarray(np.isfinite(candidates.source_ranks[hits]).sum(axis=0) / len(new), np.float32)
+    hits = np.isin(candidates.items, wanted)
+    return np.asarray(np.isfinite(candidates.source_ranks[hits]).sum(axis=0) / len(wanted), np.float32)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from recsys.bundle import Bundle
 from recsys.config import StrategyConfig
 from recsys.engine import Engine, Snapshot
-from recsys.protocols import Unlimited
+from recsys.training.rows import candidates_of
 from recsys.types import Floats, Query, aware
 
 N_BINS = 10
@@ -21,7 +21,7 @@ def sample_features(bundle: Bundle, strategy: StrategyConfig, customers: NDArray
     parts = []
     for customer in customers:
         resolved, _ = engine.resolve(Query(k=1, time=aware(time), customer_id=bundle.customers.ids[customer]), snapshot)
-        candidates = engine.retrieve(resolved, strategy, snapshot, Unlimited()).candidates
+        candidates = candidates_of(engine, resolved, strategy, snapshot)
         parts.append(bundle.features.rows(resolved, candidates))
     return np.concatenate(parts) if parts else np.empty((0, len(bundle.features.names)), np.float32)
 

@@ -58,13 +58,16 @@ def split_by_time(dataset: Dataset, as_of: np.datetime64, config: Config, rng: n
     """The last `n_ranking_periods` periods before `as_of`, one query per customer who came back, and some guests.
 
     Raises:
-        DataError: the data before `as_of` are shorter than the periods and one more to fit on.
+        DataError: there are no data before `as_of`, or they are shorter than the periods and one more to fit on.
     """
+    as_of = as_of.astype("datetime64[us]")  # equal times in other units would be written otherwise
     known = dataset.before(as_of)
     length = np.timedelta64(round(config.training.ranking_period_days * 86_400), "s")
     n = config.training.n_ranking_periods
     starts = [as_of - length * (n - number) for number in range(n)]
-    first = known.interactions.times[0] if len(known.interactions) else as_of
+    if not len(known.interactions):
+        raise DataError(f"there are no interactions before {as_of}; choose a later as_of")
+    first = known.interactions.times[0]
     if starts[0] - length < first:
         raise DataError(
             f"the data before {as_of} begin at {first}; {n} ranking periods of {config.training.ranking_period_days:g} days need at least "

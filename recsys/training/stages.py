@@ -14,6 +14,9 @@ from typing import Any, Protocol
 CODE_VERSION = 1
 """Raised when a stage's result changes for equal inputs, so that kept results of older code are not used."""
 
+UNFINISHED = ".unfinished-"
+"""How the name of a folder begins while it is being written."""
+
 
 class Progress(Protocol):
     """Told how far a long step is; total is None when it is not known."""
@@ -42,23 +45,27 @@ class Stages:
             self.progress(1, 1, f"{name} (unchanged)")
             return folder
         self.progress(0, 1, name)
-        unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+        unfinished = folder.with_name(f"{UNFINISHED}{folder.name}-{os.getpid()}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        make(unfinished)
-        unfinished.rename(folder)
+        try:
+            make(unfinished)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         self.progress(1, 1, name)
         return folder
 
-    def sweep(self) -> None:
-        """Remove what interrupted runs left behind."""
-        for unfinished in self.folder.glob(".*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+
+def sweep(folder: Path) -> None:
+    """Remove what was never finished from a folder, and nothing else."""
+    for unfinished in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def key_of(inputs: dict[str, Any]) -> str:
-    """A short name for equal inputs."""
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:20]
+    """A short name for equal inputs; order counts, for the columns of a result may follow it."""
+    return hashlib.sha256(json.dumps(inputs, default=str).encode()).hexdigest()[:20]
 
 
 def stage_seed(seed: int, name: str) -> int:

@@ -85,8 +85,8 @@ def test_the_whole_answer_reaches_the_wire() -> None:
         RecommendedItem("a", 1.0, 1, ("als", "popular"), (Reason(ReasonCode.BOUGHT_TOGETHER, "z"), Reason(ReasonCode.POPULAR))),
         RecommendedItem("b", 0.5, 2, (), ()),
     )
-    trace = Trace("home", "s1", "b1", "s3", "high", "at_risk", "test", "blue", ("als: late",), ("gone",), True)
-    answer = to_response(Recommendation(Query(2, NOW, request_id="r1"), items, trace), "Night owls")
+    trace = Trace("home", "s1", "b1", "s3", "Night owls", "high", "at_risk", "test", "blue", ("als: late",), ("gone",), True)
+    answer = to_response(Recommendation(Query(2, NOW, request_id="r1"), items, trace))
     assert answer == pb.RecommendResponse(
         request_id="r1",
         items=[

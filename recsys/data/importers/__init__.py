@@ -10,9 +10,9 @@ from recsys.data.importers.complete_journey import complete_journey
 from recsys.data.importers.movielens import movielens
 from recsys.data.importers.online_retail import online_retail
 from recsys.data.importers.tables import tables
-from recsys.data.schema import nearest
 from recsys.data.shop import Shop
 from recsys.errors import ConfigError
+from recsys.keys import nearest
 
 _OF_PATH: dict[str, Callable[[Path], Shop]] = {"amazon": amazon, "online_retail": online_retail, "movielens": movielens}
 
@@ -34,7 +34,7 @@ def open_shop(source: str, path: Path | None = None, mapping: Path | None = None
     """
     name = source.replace("-", "_")
     if name not in SOURCES:
-        raise ConfigError(f"there is no source {source!r}.{nearest(name, SOURCES)} The sources are: {', '.join(SOURCES)}")
+        raise ConfigError(f"there is no source {source!r};{nearest(name, SOURCES)} the sources are: {', '.join(SOURCES)}")
     if mapping is not None and name != "tables":
         raise ConfigError(f"source {name} takes no mapping; its columns are known. A mapping belongs to source tables")
     if name == "complete_journey":

@@ -18,6 +18,7 @@ import ast
 import html
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ def _json_or_literal(line: str) -> Any:
     try:
         return json.loads(line)
     except ValueError:
-        return ast.literal_eval(line.strip())
+        with warnings.catch_warnings(action="ignore", category=Warning):  # of odd escapes inside strings
+            return ast.literal_eval(line.strip())
 
 
 def _reviews(records: list[dict[str, Any]]) -> dict[str, pa.Array]:

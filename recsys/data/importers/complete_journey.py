@@ -26,7 +26,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.data.casting import attributes_of, path_of
+from recsys.data.casting import attributes_of, joined, path_of
 from recsys.data.readers import header, read_blocks, require_columns
 from recsys.data.shop import Block, Chunk, Shop
 from recsys.errors import DataError
@@ -118,8 +118,8 @@ def _items(rows: pa.RecordBatch) -> dict[str, pa.Array]:
     label = pc.if_else(pc.equal(rows["brand"], "Private"), "Private label", rows["brand"])
     return {
         "item_id": rows["product_id"],
-        "title": pc.binary_join_element_wise(name, size, ", ", null_handling="skip"),
-        "description": pc.binary_join_element_wise(*map(_in_words, levels), ", ", null_handling="skip"),
+        "title": joined((name, size), ", "),
+        "description": joined(map(_in_words, levels), ", "),
         "brand": pc.binary_join_element_wise(label, manufacturer, " "),
         "category": path_of(*levels),
         "attributes": attributes_of({"package_size": size, "brand_type": rows["brand"], "manufacturer_id": manufacturer}),

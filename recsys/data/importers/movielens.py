@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.data.casting import attributes_of, path_of
+from recsys.data.casting import attributes_of, joined, path_of
 from recsys.data.readers import Layout, header, read_blocks, require_columns
 from recsys.data.shop import Block, Chunk, Shop, TimeFormat
 from recsys.data.textfile import encoding_of
@@ -112,9 +112,7 @@ def _items(rows: pa.RecordBatch) -> dict[str, pa.Array]:
     if "genres" in rows.schema.names:
         genres = pc.if_else(pc.equal(rows["genres"], "(no genres listed)"), None, rows["genres"])
     else:
-        flagged = [pc.if_else(pc.equal(rows[genre], "1"), genre, pa.scalar(None, pa.string())) for genre in _GENRES[1:]]
-        genres = pc.binary_join_element_wise(*flagged, "|", null_handling="skip")
-        genres = pc.if_else(pc.equal(genres, ""), None, genres)
+        genres = joined([pc.if_else(pc.equal(rows[genre], "1"), genre, pa.scalar(None, pa.string())) for genre in _GENRES[1:]], "|")
     year = pc.struct_field(pc.extract_regex(rows["title"], r"\((?P<year>\d{4})\)\s*$"), "year")
     return {
         "item_id": rows["movieId"],

@@ -12,7 +12,7 @@ like those of the contract. With one:
     time_unit = "ms"                                        # of numbers; default: by magnitude
     time_format = "%d.%m.%Y %H:%M"                          # of strings; default: ISO 8601
     encoding = "cp1252"                                     # default: UTF-8
-    delimiter = ";"                                         # default: a comma, in .tsv a tab
+    delimiter = ";"                                         # default: a comma, in .tsv a tab; with one, any file is read as CSV
 
     [items]
     attributes = { colour = "col", size = "size_eu" }       # attribute = column
@@ -24,6 +24,7 @@ has its parts set apart by > or |. Any further column of customers is kept as it
 from __future__ import annotations
 
 import codecs
+import glob
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,21 +33,21 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from recsys.config import Section
 from recsys.data.casting import attributes_of, cast
 from recsys.data.readers import Layout, has_fixed_columns, header, is_readable, read_blocks, require_columns, stem
-from recsys.data.schema import TABLES, Table, nearest
+from recsys.data.schema import TABLES, Table
 from recsys.data.shop import Block, Chunk, Shop, TimeFormat
 from recsys.errors import ConfigError, DataError
+from recsys.keys import nearest
 
 SOURCE = "tables"
 
 
-class TableMapping(BaseModel):
+class TableMapping(Section):
     """How one table of the contract is found in other people's files."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str | None = Field(
         default=None, description="the file's name in the folder, * for several of one form; default: the table's name"
@@ -72,7 +73,7 @@ class TableMapping(BaseModel):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.encoding, self.delimiter)
+        return Layout(self.encoding, self.delimiter, is_csv=self.delimiter is not None)
 
     @property
     def times(self) -> TimeFormat:
@@ -110,7 +111,7 @@ def read_mapping(path: Path) -> dict[str, TableMapping]:
     mappings = {}
     for name, entries in raw.items():
         if name not in TABLES:
-            raise ConfigError(f"{path}: there is no table {name!r}.{nearest(name, TABLES)} The tables are: {', '.join(TABLES)}")
+            raise ConfigError(f"{path}: there is no table {name!r};{nearest(name, TABLES)} the tables are: {', '.join(TABLES)}")
         mappings[name] = _table_mapping(path, TABLES[name], entries)
     return mappings
 
@@ -124,7 +125,7 @@ def _table_mapping(path: Path, table: Table, entries: Any) -> TableMapping:
         if column not in table.names and not table.is_open:
             known = ", ".join(table.names)
             raise ConfigError(
-                f"{path}: table {table.name} has no column {column!r}.{nearest(column, table.names)} Its columns are: {known}"
+                f"{path}: table {table.name} has no column {column!r};{nearest(column, table.names)} its columns are: {known}"
             )
     for key, column in (("events", "event"), ("attributes", "attributes")):
         if getattr(mapping, key) and column not in table.names:
@@ -137,7 +138,7 @@ def _problem(table: str, detail: Any) -> str:
     if detail["type"] != "extra_forbidden":
         return f"{key}: {detail['msg'].removeprefix('Value error, ')} (got {detail['input']!r})"
     known = list(TableMapping.model_fields)
-    return f"unknown key {key!r}.{nearest(str(detail['loc'][-1]), known)} The keys of a table are: {', '.join(known)}"
+    return f"unknown key {key!r};{nearest(str(detail['loc'][-1]), known)} the keys of a table are: {', '.join(known)}"
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,8 @@ def _find(folder: Path, table: Table, mapping: TableMapping) -> _Source | None:
 
 def _paths(folder: Path, table: Table, mapping: TableMapping) -> tuple[Path, ...]:
     if mapping.file is not None:
-        paths = sorted(folder.glob(mapping.file))
+        named = folder / mapping.file
+        paths = [named] if named.is_file() else [Path(name) for name in sorted(glob.glob(str(named)))]
         if not paths:
             raise DataError(f"table {table.name}: {folder} has no file {mapping.file}; it has: {_listing(folder)}")
         return tuple(paths)

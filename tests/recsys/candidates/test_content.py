@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from handmade import asked, history
+
+from recsys.candidates.content import ContentSource, ItemTexts, build_content
+from recsys.config import ContentConfig, IndexConfig
+from recsys.text.index import VectorIndex
+from recsys.types import Floats
+
+TEXT_OF_ITEM = np.array([0, 0, 0, 1, 2, 3], np.int32)
+EMBEDDINGS: Floats = np.array([[1, 0, 0], [0.8, 0.6, 0], [0, 0, 1], [-1, 0, 0]], np.float32)
+ALL = np.ones(6, np.bool_)
+
+
+@pytest.fixture
+def source() -> ContentSource:
+    """Items 0, 1 and 2 share one text, of which item 1 was bought most; the text of item 3 is near to it, that of item 5 opposite."""
+    texts = ItemTexts(TEXT_OF_ITEM, EMBEDDINGS, VectorIndex.build(EMBEDDINGS, IndexConfig()))
+    return build_content(texts, np.array([1, 5, 0, 2, 2, 9], np.float32), ContentConfig(kind="content"))
+
+
+def test_items_of_one_text_come_together_the_most_bought_first(source: ContentSource) -> None:
+    found = source.retrieve(asked(history((1, 0))), 6, ALL)
+    assert found.items.tolist()[:4] == [1, 0, 2, 3]
+    assert found.items.tolist()[-1] == 5
+    assert len(set(found.scores[:3].tolist())) == 1
+
+
+def test_scores_are_cosines_with_what_sets_the_customer_apart(source: ContentSource) -> None:
+    apart = EMBEDDINGS[0] - EMBEDDINGS.mean(axis=0)
+    expected = np.sort((EMBEDDINGS @ apart / np.linalg.norm(apart))[TEXT_OF_ITEM])[::-1]
+    np.testing.assert_allclose(source.retrieve(asked(history((1, 0))), 6, ALL).scores, expected, rtol=1e-5)
+
+
+def test_a_text_with_one_eligible_item_stands_for_it(source: ContentSource) -> None:
+    eligible = np.array([False, False, True, False, True, True])
+    assert source.retrieve(asked(context=[0]), 2, eligible).items.tolist() == [2, 4]
+
+
+def test_the_reason_is_the_nearest_other_item_of_the_customer(source: ContentSource) -> None:
+    past = asked(history((1, 3), (2, 4)))
+    assert source.because(past, np.array([0, 4, 3], np.int32)).tolist() == [3, 3, 4]
+
+
+def test_an_item_is_not_the_reason_for_itself(source: ContentSource) -> None:
+    assert source.because(asked(history((1, 3))), np.array([3, 0], np.int32)).tolist() == [-1, 3]
+
+
+def test_a_customer_whose_texts_cancel_out_gets_nothing() -> None:
+    embeddings: Floats = np.array([[1, 0], [-1, 0]], np.float32)
+    texts = ItemTexts(np.array([0, 1], np.int32), embeddings, VectorIndex.build(embeddings, IndexConfig()))
+    source = build_content(texts, np.ones(2, np.float32), ContentConfig(kind="content"))
+    assert len(source.retrieve(asked(context=[0, 1]), 2, np.ones(2, np.bool_))) == 0

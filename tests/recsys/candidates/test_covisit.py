@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from handmade import NOW, asked, history, interactions
+
+from recsys.candidates.covisit import CovisitSource
+from recsys.config import CovisitConfig
+from recsys.training.covisit import fit_covisit
+from recsys.types import History, Interactions
+
+NAN = float("nan")
+LINES = interactions(
+    (10, 0, 0, NAN, 1),
+    (10, 0, 1, NAN, 1),
+    (10, 1, 0, NAN, 2),
+    (10, 1, 1, NAN, 2),
+    (10, 1, 2, NAN, 2),
+    (20, 0, 2, NAN, 3),
+    (20, 0, 3, NAN, 3),
+)
+"""Baskets {0, 1}, {0, 1, 2} and, older, {2, 3}; item 4 was never bought."""
+
+
+def fit(lines: Interactions = LINES, n_items: int = 5, **settings: Any) -> CovisitSource:
+    plain = {"half_life_days": None, "popularity_exponent": 0.0, "seed_half_life_days": 10}
+    return fit_covisit(lines, n_items, NOW, CovisitConfig(kind="covisit", **{**plain, **settings}))
+
+
+def found(source: CovisitSource, past: History | None = None, **query: Any) -> dict[int, float]:
+    proposed = source.retrieve(asked(past, **query), 10, np.ones(len(source.offsets) - 1, np.bool_))
+    return dict(zip(proposed.items.tolist(), proposed.scores.tolist(), strict=True))
+
+
+def links(source: CovisitSource, item: int) -> dict[int, float]:
+    rows = slice(source.offsets[item], source.offsets[item + 1])
+    return dict(zip(source.neighbours[rows].tolist(), source.weights[rows].tolist(), strict=True))
+
+
+def test_links_count_baskets() -> None:
+    assert links(fit(), 0) == {1: 2, 2: 1}
+    assert links(fit(), 2) == {0: 1, 1: 1, 3: 1}
+    assert links(fit(), 4) == {}
+
+
+def test_older_baskets_count_less() -> None:
+    assert links(fit(half_life_days=10), 2) == pytest.approx({0: 0.5, 1: 0.5, 3: 0.25})
+
+
+def test_popular_items_are_held_back() -> None:
+    cosine = fit(popularity_exponent=0.5)
+    assert links(cosine, 2) == pytest.approx({3: 1 / np.sqrt(2), 0: 0.5, 1: 0.5})
+    assert list(links(cosine, 2)) == [3, 0, 1]
+
+
+def test_an_item_twice_in_a_basket_counts_once() -> None:
+    lines = interactions((1, 0, 0, NAN, 1), (1, 0, 0, NAN, 1), (1, 0, 1, NAN, 1))
+    assert links(fit(lines), 0) == {1: 1}
+
+
+def test_only_the_strongest_neighbours_are_kept() -> None:
+    assert links(fit(n_neighbours=1), 0) == {1: 2}
+
+
+def test_a_customer_may_be_the_unit_and_guests_are_then_left_out() -> None:
+    lines = interactions((1, 0, 0), (9, 0, 1), (2, 1, 0), (3, 1, 1), (4, -1, 0), (5, -1, 2))
+    assert links(fit(lines, unit="customer"), 0) == {1: 2}
+
+
+def test_of_a_large_basket_only_the_last_lines_are_paired() -> None:
+    lines = interactions((3, 0, 0, NAN, 1), (2, 0, 1, NAN, 1), (1, 0, 2, NAN, 1))
+    assert links(fit(lines, max_unit=2), 2) == {1: 1}
+    assert links(fit(lines, max_unit=2), 0) == {}
+
+
+def test_items_beyond_the_first_block_are_linked() -> None:
+    lines = interactions((1, 0, 4095, NAN, 1), (1, 0, 4096, NAN, 1), (1, 0, 8300, NAN, 1))
+    source = fit(lines, n_items=8301)
+    assert links(source, 4096) == {4095: 1, 8300: 1}
+    assert links(source, 8300) == {4095: 1, 4096: 1}
+
+
+def test_scores_add_seeds_by_age_and_what_is_looked_at_counts_double() -> None:
+    assert found(fit(), history((10, 0))) == pytest.approx({1: 1.0, 2: 0.5})
+    assert found(fit(), history((10, 0)), context=[3]) == pytest.approx({1: 1.0, 2: 0.5 + 2.0})
+    assert found(fit(), history((10, 0), (20, 2)), context=[0]) == pytest.approx({1: 4 + 0.25, 2: 2, 0: 0.25, 3: 0.25})
+
+
+def test_only_the_most_recent_seeds_are_asked() -> None:
+    assert found(fit(n_seeds=1), history((10, 0), (20, 2))) == pytest.approx({1: 1.0, 2: 0.5})
+
+
+def test_the_reason_is_the_seed_whose_link_weighs_most() -> None:
+    past = asked(history((0, 0), (20, 2)), context=[3])
+    assert fit().because(past, np.array([1, 2, 4], np.int32)).tolist() == [0, 3, -1]
+
+
+def test_a_shop_without_lines_links_nothing() -> None:
+    assert found(fit(interactions()), history((1, 2))) == {}

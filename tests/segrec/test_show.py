@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from segrec.console import fail, steps
+from segrec.show import key_lines, manifest_tables
+
+
+def figure(system: str, metric: str, slice_: str, mean: float | None, low: float | None = None) -> dict[str, Any]:
+    return {"system": system, "metric": metric, "slice": slice_, "mean": mean, "low": low, "high": low, "n": 9}
+
+
+def test_inspect_gives_a_row_per_system_and_a_dash_for_what_was_not_measured() -> None:
+    figures = [
+        figure("engine", "NDCG@10", "overall", 0.5, 0.25),
+        figure("engine", "Recall@10", "overall", 1.0),
+        figure("engine", "NDCG@10", "tier=low", 0.125, 0.0625),
+        figure("als", "NDCG@10", "overall", None),
+    ]
+    manifest = {
+        **dict.fromkeys(("version", "as_of"), "v"),
+        "data": {"interactions": 1, "customers": 1, "items": 1, "first_event": "", "last_event": "", "fingerprint": ""},
+        "config": {"sources": {}, "strategies": {}},
+        **{name: {} for name in ("files", "provenance", "libraries", "feature_shift")},
+        "metrics": {"twin": "t", "about": {"from": "2024-05-01T00", "to": "2024-05-29T00"}, "figures": {"all purchases": figures}},
+    }
+    file = io.StringIO()
+    console = Console(file=file, width=120)
+    for table in manifest_tables(manifest):
+        console.print(table)
+    rows = [line.split() for line in file.getvalue().splitlines() if line.strip().startswith(("engine", "als"))]
+    assert rows == [["engine", ".5000", "[.2500,", ".2500]", "1.0000", ".1250"], ["als", "-", "-", "-"]]
+    assert "twin t, all purchases, 2024-05-01 to 2024-05-29" in file.getvalue()
+
+
+def test_keys_are_written_as_in_toml() -> None:
+    keys = [
+        ("a.b", "tuple[Literal['x', 'y'], ...]", "('x',)", "letters"),
+        ("a.c", "float | None", "None", "much"),
+        ("d", "str", "required", "who"),
+    ]
+    assert list(key_lines(keys)) == [
+        'a.b = ["x"]',
+        "    letters (tuple['x' | 'y', ...])",
+        "a.c (unset)",
+        "    much (float | None)",
+        "d (required)",
+        "    who (str)",
+    ]
+
+
+def test_a_reason_is_printed_as_it_is_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "shop.toml: [strategies.home] names [red] " + "far " * 40
+    fail(reason)
+    assert capsys.readouterr() == ("", f"segrec: {reason}\n")
+
+
+def test_progress_leaves_no_trace_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with steps() as progress:
+        progress(0, 2, "reading")
+        progress(2, 2, "reading")
+    assert capsys.readouterr() == ("", "")
