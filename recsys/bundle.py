@@ -150,8 +150,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        what = "does not exist" if not path.is_dir() else f"has no {MANIFEST}: it is no bundle, or was never finished"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "does not exist" if not path.exists() else f"has no {MANIFEST}: it is no bundle, or was never finished"
         raise BundleError(f"{path} {what}; make one with `segrec train`") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path / MANIFEST} is damaged: {error}") from error

@@ -73,12 +73,13 @@ def split_by_time(dataset: Dataset, as_of: np.datetime64, config: Config, rng: n
             f"the data before {as_of} begin at {first}; {n} ranking periods of {config.training.ranking_period_days:g} days need at least "
             f"{(n + 1) * config.training.ranking_period_days:g} days: set training.ranking_period_days or n_ranking_periods lower"
         )
+    lines = positive_lines(known, config)
+    lines = lines.take(known.catalogue().recommendable[lines.items])
     periods = []
     for start in starts:
-        end = start + length
-        wanted = _wanted(known, start, end, config)
-        queries = _customer_queries(wanted, start, config, rng) + _guest_queries(known, start, end, config, len(wanted), rng)
-        later = {} if end >= as_of else _wanted(known, end, end + length, config)
+        labels = lines.between(start, start + length)
+        wanted, later = _wanted(labels), _wanted(lines.between(start + length, start + 2 * length))
+        queries = _customer_queries(wanted, start, config, rng) + _guest_queries(labels, config, len(wanted), rng)
         periods.append(RankingPeriod(start, dataset.before(start), tuple(queries), later))
     return Split(tuple(periods), known, as_of)
 
@@ -89,9 +90,8 @@ def positive_lines(dataset: Dataset, config: Config) -> Interactions:
     return lines.take(np.isin(lines.events, dataset.event_codes(config.data.positive_events)))
 
 
-def _wanted(known: Dataset, start: np.datetime64, end: np.datetime64, config: Config) -> dict[int, Ints]:
-    """Distinct recommendable items of each customer in [start, end), by customer number."""
-    lines = _recommendable(known, positive_lines(known.between(start, end), config))
+def _wanted(lines: Interactions) -> dict[int, Ints]:
+    """Distinct items of each customer, by customer number."""
     lines = lines.take(lines.customers >= 0)
     pairs = np.unique(np.stack([lines.customers, lines.items], axis=1), axis=0)
     customers, starts = np.unique(pairs[:, 0], return_index=True)
@@ -102,10 +102,6 @@ def _wanted(known: Dataset, start: np.datetime64, end: np.datetime64, config: Co
     )
 
 
-def _recommendable(dataset: Dataset, lines: Interactions) -> Interactions:
-    return lines.take(dataset.catalogue().recommendable[lines.items])
-
-
 def _customer_queries(wanted: Mapping[int, Ints], start: np.datetime64, config: Config, rng: np.random.Generator) -> list[LabelledQuery]:
     customers = np.array(sorted(wanted), np.int64)
     n = min(len(customers), config.training.max_queries_per_period)
@@ -113,11 +109,8 @@ def _customer_queries(wanted: Mapping[int, Ints], start: np.datetime64, config: 
     return [LabelledQuery(int(customer), start, (), wanted[int(customer)]) for customer in drawn]
 
 
-def _guest_queries(
-    known: Dataset, start: np.datetime64, end: np.datetime64, config: Config, n_customers: int, rng: np.random.Generator
-) -> list[LabelledQuery]:
-    """Baskets of the period seen through a stranger's eyes: one item is looked at, the others of the basket are wanted."""
-    lines = _recommendable(known, positive_lines(known.between(start, end), config))
+def _guest_queries(lines: Interactions, config: Config, n_customers: int, rng: np.random.Generator) -> list[LabelledQuery]:
+    """Baskets of a period seen through a stranger's eyes: one item is looked at, the others of the basket are wanted."""
     baskets, first, counts = np.unique(lines.baskets, return_index=True, return_counts=True)
     large = np.flatnonzero((counts >= 2) & (baskets >= 0))
     n = min(len(large), round(config.training.guest_share * min(n_customers, config.training.max_queries_per_period)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised when a stage's result changes for equal inputs, so that kept results of older code are not used."""
 
 UNFINISHED = ".unfinished-"

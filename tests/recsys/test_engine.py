@@ -1,94 +1,40 @@
-"""The request path on the small shop: every kind of query, every kind of failure."""
+"""The request path on the small shop: who asks, what for, when, and what every answer keeps."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from asking import (
+    AS_OF,
+    HOUR,
+    NOW,
+    SHOWN,
+    Fake,
+    ask,
+    assert_sound,
+    bought,
+    live,
+    reasons,
+    with_sources,
+    with_strategy,
+)
 from handmade import scored
-from world import DAY, END, N_ITEMS, NOT_RECOMMENDABLE, OUT_OF_STOCK
+from world import END, N_ITEMS, OUT_OF_STOCK
 
-from recsys.bundle import MANIFEST, Bundle, manifest_sha256, sha256
+from recsys.bundle import Bundle
 from recsys.config import parse_config
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine, Snapshot
 from recsys.errors import ConfigError
-from recsys.protocols import ResolvedQuery
 from recsys.strategy import StrategySet
-from recsys.types import (
-    PURCHASE,
-    VIEW,
-    Filters,
-    Flags,
-    Floats,
-    History,
-    Ints,
-    Query,
-    ReasonCode,
-    Recommendation,
-    Scored,
-    aware,
-)
-
-AS_OF = END - 28 * DAY
-NOW, HOUR = aware(AS_OF), np.timedelta64(1, "h")
-SHOWN = [f"i{n}" for n in range(N_ITEMS) if f"i{n}" not in (NOT_RECOMMENDABLE, OUT_OF_STOCK)]
-"""Items that may be recommended."""
-
-
-@pytest.fixture
-def engine(loaded_bundle: Bundle) -> Engine:
-    return Engine(loaded_bundle)
-
-
-@pytest.fixture
-def plain(loaded_bundle: Bundle) -> Snapshot:
-    """Nothing happened since the bundle was made."""
-    return Snapshot.of(loaded_bundle)
-
-
-def with_strategy(snapshot: Snapshot, **strategy: Any) -> Snapshot:
-    """With a strategy of one's own for every query."""
-    document = {"strategies": {"test": {"sources": {"popular": 100}, **strategy}}, "default_strategy": "test"}
-    return replace(snapshot, strategies=StrategySet.of(parse_config(document, "test")))
-
-
-def ask(k: int = 10, customer: str | None = "c4", time: dt.datetime = NOW, **query: Any) -> Query:
-    return Query(k=k, time=time, customer_id=customer, **query)
-
-
-def bought(items: Sequence[str], time: np.datetime64, event: int = PURCHASE) -> History:
-    n = len(items)
-    numbers = np.array([int(item[1:]) for item in items], np.int32)
-    return History(numbers, np.full(n, event, np.int8), np.full(n, time), np.ones(n, np.float32))
-
-
-def live(snapshot: Snapshot, **histories: History) -> Snapshot:
-    return replace(snapshot, live=histories)
-
-
-def reasons(answer: Recommendation) -> set[ReasonCode]:
-    return {reason.code for item in answer.items for reason in item.reasons}
-
-
-def assert_sound(answer: Recommendation) -> None:
-    """What holds for every answer."""
-    assert [item.rank for item in answer.items] == list(range(1, len(answer.items) + 1))
-    assert len(set(answer.item_ids)) == len(answer.items) <= answer.query.k
-    assert all(0 < item.score <= 1 for item in answer.items)
-    assert set(answer.item_ids) <= set(SHOWN)
-    assert all(item.sources and item.reasons for item in answer.items)
-    assert len(answer.features) == len(answer.items)
-
+from recsys.types import VIEW, Filters, History, ReasonCode, aware
 
 # Who asks
 
@@ -368,179 +314,6 @@ def test_what_sold_out_is_gone_and_the_old_snapshot_unchanged(engine: Engine, pl
     assert engine.recommend(ask(), plain).item_ids == first.item_ids
 
 
-# What may fail
-
-
-@dataclass(frozen=True)
-class Fake:
-    """A source that proposes what it is told to, or fails."""
-
-    proposal: Scored
-    problem: Exception | None = None
-    problem_because: Exception | None = None
-    reason = ReasonCode.POPULAR
-
-    def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
-        if self.problem is not None:
-            raise self.problem
-        return self.proposal
-
-    def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
-        if self.problem_because is not None:
-            raise self.problem_because
-        return np.full(len(items), -1, np.int32)
-
-
-class FakeRanker:
-    """A ranker that gives all rows one score, or fails."""
-
-    def __init__(self, outcome: float | Exception) -> None:
-        self.outcome = outcome
-
-    def score(self, features: Floats) -> Floats:
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return np.full(len(features), self.outcome, np.float32)
-
-
-class Patience:
-    """A budget that expires after so many questions."""
-
-    def __init__(self, questions: int) -> None:
-        self.questions = questions
-        self.stages: list[str] = []
-
-    def expired(self) -> bool:
-        self.questions -= 1
-        return self.questions < 0
-
-    def finished(self, stage: str) -> None:
-        self.stages.append(stage)
-
-
-def with_sources(bundle: Bundle, changed: Mapping[str, Fake]) -> Engine:
-    return Engine(replace(bundle, sources={**bundle.sources, **changed}))
-
-
-@pytest.mark.parametrize(
-    ("fake", "said"),
-    [
-        (Fake(Scored.empty(), OSError("the disk is gone")), "source als: OSError: the disk is gone"),
-        (Fake(scored((2, np.nan), (4, 1.0))), "source als: scores are not finite"),
-        (Fake(scored((2, np.inf))), "source als: scores are not finite"),
-        (Fake(scored((62, 3.0), (4, 1.0))), "source als: it proposed what is not eligible"),
-        (Fake(scored((N_ITEMS, 3.0))), "source als: IndexError"),
-    ],
-)
-def test_a_source_that_fails_is_left_out_and_named(loaded_bundle: Bundle, plain: Snapshot, fake: Fake, said: str) -> None:
-    answer = with_sources(loaded_bundle, {"als": fake}).recommend(ask(), plain)
-    assert_sound(answer)
-    assert len(answer.items) == 10
-    (problem,) = answer.trace.degraded
-    assert problem.startswith(said)
-    assert not any("als" in item.sources for item in answer.items)
-
-
-def test_when_every_source_fails_the_answer_is_still_full(loaded_bundle: Bundle, plain: Snapshot) -> None:
-    broken = Fake(Scored.empty(), RuntimeError("no"))
-    answer = with_sources(loaded_bundle, dict.fromkeys(loaded_bundle.sources, broken)).recommend(ask(), plain)
-    assert_sound(answer)
-    assert len(answer.items) == 10
-    assert len(answer.trace.degraded) == len(plain.strategies.strategies["home"].sources)
-    assert reasons(answer) == {ReasonCode.LAST_RESORT}
-
-
-def test_a_source_that_cannot_say_why_still_proposes(loaded_bundle: Bundle, plain: Snapshot) -> None:
-    mute = Fake(scored((2, 3.0), (4, 1.0)), problem_because=KeyError("lost"))
-    answer = with_sources(loaded_bundle, {"popular": mute}).recommend(ask(k=2), with_strategy(plain))
-    assert_sound(answer)
-    assert answer.item_ids == ("i2", "i4")
-    assert answer.trace.degraded == ("reasons of source popular: KeyError: 'lost'",)
-    assert reasons(answer) == {ReasonCode.POPULAR}
-
-
-def test_a_source_that_could_not_be_loaded_is_named(loaded_bundle: Bundle, plain: Snapshot) -> None:
-    others = {name: source for name, source in loaded_bundle.sources.items() if name != "covisit"}
-    engine = Engine(replace(loaded_bundle, sources=others, failed_sources={"covisit": "OSError: cut short"}))
-    answer = engine.recommend(ask(), plain)
-    assert_sound(answer)
-    assert len(answer.items) == 10
-    assert answer.trace.degraded == ("source covisit: OSError: cut short",)
-
-
-def test_nan_factors_are_named_and_the_answer_is_full(loaded_bundle: Bundle, plain: Snapshot) -> None:
-    als: Any = loaded_bundle.sources["als"]
-    broken = replace(als, factors=np.full_like(als.factors, np.nan))
-    answer = Engine(replace(loaded_bundle, sources={**loaded_bundle.sources, "als": broken})).recommend(ask(), plain)
-    assert_sound(answer)
-    assert len(answer.items) == 10
-    assert answer.trace.degraded[0].startswith("source als: ValueError")
-
-
-def test_a_truncated_index_is_named_and_the_answer_is_full(small_bundle: Path, plain: Snapshot, tmp_path: Path) -> None:
-    """The checksums are made to fit, so that the loading itself meets the damage."""
-    copy = shutil.copytree(small_bundle, tmp_path / "copy")
-    index = copy / "sources" / "als" / "index" / "index.faiss"
-    index.write_bytes(index.read_bytes()[:-100])
-    manifest = json.loads((copy / MANIFEST).read_text(encoding="utf-8"))
-    manifest["files"]["sources/als/index/index.faiss"]["sha256"] = sha256(index)
-    manifest["sha256"] = manifest_sha256(manifest)
-    (copy / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    answer = Engine(Bundle.load(copy)).recommend(ask(), plain)
-    assert_sound(answer)
-    assert len(answer.items) == 10
-    (problem,) = answer.trace.degraded
-    assert problem.startswith("source als: BundleError")
-    assert "cut short" in problem
-
-
-@pytest.mark.parametrize(
-    ("outcome", "said"),
-    [
-        (float("nan"), "ranker home: scores are not finite"),
-        (float("inf"), "ranker home: scores are not finite"),
-        (ValueError("another width"), "ranker home: ValueError: another width"),
-    ],
-)
-def test_a_ranker_that_fails_leaves_the_merged_order(loaded_bundle: Bundle, plain: Snapshot, outcome: float | Exception, said: str) -> None:
-    engine = Engine(replace(loaded_bundle, rankers={**loaded_bundle.rankers, "home": FakeRanker(outcome)}))
-    answer = engine.recommend(ask(), plain)
-    assert_sound(answer)
-    assert answer.trace.degraded == (said,)
-    home = plain.strategies.strategies["home"].model_dump()
-    assert answer.item_ids == engine.recommend(ask(), with_strategy(plain, **{**home, "ranker": None})).item_ids
-
-
-def test_out_of_time_from_the_start_the_most_bought_items_answer(engine: Engine, plain: Snapshot) -> None:
-    answer = engine.recommend(ask(), plain, Patience(0))
-    sources = plain.strategies.strategies["home"].sources
-    assert_sound(answer)
-    assert len(answer.items) == 10
-    assert answer.trace.degraded == tuple(f"source {name}: out of time" for name in sources)
-
-
-def test_out_of_time_half_way_the_sources_asked_so_far_answer(engine: Engine, plain: Snapshot) -> None:
-    sources = list(plain.strategies.strategies["home"].sources)
-    answer = engine.recommend(ask(), plain, Patience(2))
-    assert_sound(answer)
-    assert len(answer.items) == 10
-    assert answer.trace.degraded == (*(f"source {name}: out of time" for name in sources[2:]), "ranker home: out of time")
-    assert {name for item in answer.items for name in item.sources} <= {*sources[:2], "last_resort"}
-
-
-def test_out_of_time_before_ranking_the_merged_order_answers(engine: Engine, plain: Snapshot) -> None:
-    answer = engine.recommend(ask(), plain, Patience(len(plain.strategies.strategies["home"].sources)))
-    assert answer.trace.degraded == ("ranker home: out of time",)
-    assert answer.features.shape == (10, 0)
-
-
-def test_a_budget_is_told_of_every_stage(engine: Engine, plain: Snapshot) -> None:
-    patience = Patience(1000)
-    engine.recommend(ask(), plain, patience)
-    sources = [f"retrieve {name}" for name in plain.strategies.strategies["home"].sources]
-    assert patience.stages == ["eligibility", *sources, "features", "rank", "select"]
-
-
 # What every answer keeps
 
 
@@ -584,7 +357,15 @@ def test_features_explain_the_items_in_their_order(engine: Engine, plain: Snapsh
             assert int(item.item_id[1:]) in resolved.positives.items
 
 
-def test_reasons_come_in_the_order_of_the_sources_ranks(engine: Engine, plain: Snapshot) -> None:
-    for item in engine.recommend(ask(k=20), plain).items:
-        assert len(set(item.reasons)) == len(item.reasons)
-        assert len(item.reasons) <= len(item.sources)
+def test_the_source_that_ranked_an_item_best_gives_its_first_reason(loaded_bundle: Bundle, plain: Snapshot) -> None:
+    similar = Fake(scored((4, 9.0), (2, 8.0)), reason=ReasonCode.SIMILAR_CUSTOMERS)
+    engine = with_sources(loaded_bundle, {"popular": Fake(scored((2, 7.0), (4, 6.0))), "als": similar})
+    answer = engine.recommend(ask(k=2), with_strategy(plain, sources={"popular": 9, "als": 9}))
+    first, second = ReasonCode.POPULAR, ReasonCode.SIMILAR_CUSTOMERS
+    said = {item.item_id: [reason.code for reason in item.reasons] for item in answer.items}
+    assert said == {"i2": [first, second], "i4": [second, first]}
+
+
+def test_a_reason_is_given_once(loaded_bundle: Bundle, plain: Snapshot) -> None:
+    for item in Engine(loaded_bundle).recommend(ask(k=20), plain).items:
+        assert len(set(item.reasons)) == len(item.reasons) <= len(item.sources)
