@@ -111,6 +111,10 @@ def _short(share: float) -> str:
 
 
 def _relative(relative: Interval) -> Text:
-    estimate, low, high = (f"{share:+.1%}" if np.isfinite(share) else "nan" for share in (relative.estimate, relative.low, relative.high))
+    if not np.isfinite(relative.estimate):
+        return Text(ABSENT)  # the reference scores 0
+    estimate = f"{relative.estimate:+.1%}"
+    if not np.isfinite(relative.low):
+        return Text(estimate)  # one customer determines no interval
     is_decided = relative.low > 0 or relative.high < 0
-    return Text(f"{estimate} [{low}, {high}]", style="bold" if is_decided else "")
+    return Text(f"{estimate} [{relative.low:+.1%}, {relative.high:+.1%}]", style="bold" if is_decided else "")

@@ -26,12 +26,18 @@ class EngineSystem:
         """Item ids for each query, best first.
 
         Raises:
-            ValueError: the bundle knows what happened after a query, or has no time at all.
+            ValueError: the bundle knows what happened after a query, has no time at all, or a part of it fails.
         """
         self._check_times(queries)
         asked = [replace(query, strategy=self.strategy) for query in queries]
         with limit_threads(1):
-            return [answer.item_ids for answer in self.engine.recommend_many(asked, self.snapshot, Unlimited())]
+            answers = self.engine.recommend_many(asked, self.snapshot, Unlimited())
+        degraded = next((part for answer in answers for part in answer.trace.degraded), None)
+        if degraded is not None:
+            raise ValueError(
+                f"bundle {self.engine.bundle.version} answers without a part that failed, which is not what is to be measured: {degraded}"
+            )
+        return [answer.item_ids for answer in answers]
 
     def _check_times(self, queries: Sequence[Query]) -> None:
         bundle = self.engine.bundle

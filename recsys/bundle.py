@@ -36,7 +36,7 @@ from recsys.errors import BundleError
 from recsys.features.store import FeatureStore
 from recsys.protocols import CandidateSource, Ranker
 from recsys.ranking.lambdamart import LambdaMart
-from recsys.types import Flags, Floats, History, Interactions, Scored
+from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
@@ -84,6 +84,7 @@ class Bundle:
 
     as_of:           nothing at or after this time was used; None = split by position, which cannot be served
     positive_events: codes of the events that mean a customer wanted the item; int8
+    texts:           None where their index could not be used; then sources that read them have failed too
     failed_sources:  sources whose files could not be used, with the reason; the engine leaves them out and says so
     manifest:        what `manifest.json` says; empty while a bundle is being made
     """
@@ -94,7 +95,7 @@ class Bundle:
     customers: Vocabulary
     histories: Histories
     profiles: Profiles
-    texts: ItemTexts
+    texts: ItemTexts | None
     sources: Mapping[str, CandidateSource]
     features: FeatureStore
     rankers: Mapping[str, Ranker]
@@ -119,9 +120,12 @@ class Bundle:
 
     def last_resort(self, eligible: Flags, n: int) -> Scored:
         """The most bought of the eligible items by an exact scan; never empty while one item is eligible."""
-        items = np.flatnonzero(eligible)
-        order = items[np.argsort(-self._popularity[items], kind="stable")][:n]
-        return Scored(order.astype(np.int32), self._popularity[order] + 1.0)
+        items = self._by_popularity[eligible[self._by_popularity]][:n]
+        return Scored(items, self._popularity[items] + 1.0)
+
+    @cached_property
+    def _by_popularity(self) -> Ints:
+        return np.argsort(-self._popularity, kind="stable").astype(np.int32)
 
     @cached_property
     def _popularity(self) -> Floats:
@@ -196,7 +200,11 @@ def sha256(path: Path) -> str:
 def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
     config = Config.model_validate(manifest["config"])
     catalogue = Catalogue.load(path / "catalogue")
-    texts = ItemTexts.load(path / "texts")
+    texts: ItemTexts | BundleError
+    try:
+        texts = ItemTexts.load(path / "texts")
+    except BundleError as error:
+        texts = error
     sources: dict[str, CandidateSource] = {}
     failed: dict[str, str] = {}
     for name, source in config.sources.items():
@@ -211,7 +219,7 @@ def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
         customers=Vocabulary.load(path / "history" / "customer_ids.json"),
         histories=Histories.load(path / "history"),
         profiles=Profiles.load(path / "profiles"),
-        texts=texts,
+        texts=None if isinstance(texts, BundleError) else texts,
         sources=sources,
         features=FeatureStore.load(path / "features", config, catalogue),
         rankers={name: LambdaMart.load(path / "rankers" / name) for name in config.rankers},
@@ -221,8 +229,8 @@ def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
     )
 
 
-def load_source(folder: Path, source: SourceConfig, texts: ItemTexts) -> CandidateSource:
-    """A source from the folder that its `save` wrote."""
+def load_source(folder: Path, source: SourceConfig, texts: ItemTexts | BundleError) -> CandidateSource:
+    """A source from the folder that its `save` wrote; where the texts could not be loaded, a source that needs them raises why."""
     if isinstance(source, RepurchaseConfig):
         return RepurchaseSource(source.half_life_days)
     if isinstance(source, AlsConfig):
@@ -230,5 +238,7 @@ def load_source(folder: Path, source: SourceConfig, texts: ItemTexts) -> Candida
     if isinstance(source, CovisitConfig):
         return CovisitSource.load(folder, source)
     if isinstance(source, ContentConfig):
+        if isinstance(texts, BundleError):
+            raise texts
         return ContentSource.load(folder, texts, source)
     return PopularSource.load(folder)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
 from recsys.errors import ConfigError
 from recsys.keys import keys, nearest, problem
@@ -225,6 +225,10 @@ def defaults() -> dict[str, Any]:
     return tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
 
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]
+"""Names become folders of a bundle and columns of a model."""
+
+
 class Config(Section):
     """Everything that training and serving depend on, apart from the data."""
 
@@ -234,12 +238,12 @@ class Config(Section):
     index: IndexConfig = IndexConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    sources: dict[str, SourceConfig] = Field(default_factory=lambda: defaults()["sources"], description="candidate sources by name")
-    features: dict[str, FeatureConfig] = Field(
+    sources: dict[Name, SourceConfig] = Field(default_factory=lambda: defaults()["sources"], description="candidate sources by name")
+    features: dict[Name, FeatureConfig] = Field(
         default_factory=lambda: defaults()["features"], description="features of the rankers by name"
     )
-    rankers: dict[str, RankerConfig] = Field(default_factory=lambda: defaults()["rankers"], description="LambdaMART rankers by name")
-    strategies: dict[str, StrategyConfig] = Field(default_factory=lambda: defaults()["strategies"], description="strategies by name")
+    rankers: dict[Name, RankerConfig] = Field(default_factory=lambda: defaults()["rankers"], description="LambdaMART rankers by name")
+    strategies: dict[Name, StrategyConfig] = Field(default_factory=lambda: defaults()["strategies"], description="strategies by name")
     default_strategy: str = Field(
         default_factory=lambda: defaults()["default_strategy"], description="the strategy when no choice below fits"
     )

@@ -76,7 +76,9 @@ def newest_bundle(folder: Path) -> Path:
     for path in (folder, folder / CURRENT):
         if (path / MANIFEST).is_file():
             return path.resolve()
-    manifests = {path: read_manifest(path.parent) for path in folder.glob(f"*/{MANIFEST}")}
+    if (folder / CURRENT).is_symlink():
+        raise BundleError(f"{folder / CURRENT} leads to no bundle; point it at one, or remove it to serve the newest")
+    manifests = {path: read_manifest(path.parent) for path in folder.glob(f"[!.]*/{MANIFEST}")}  # a dot: not finished
     servable = [path for path, manifest in manifests.items() if manifest["as_of"] is not None]
     if not servable:
         raise BundleError(f"there is no bundle to serve in {folder}; `segrec train` makes one")

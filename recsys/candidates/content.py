@@ -35,13 +35,12 @@ class ItemTexts:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "text_of_item.npy", self.text_of_item)
-        np.save(folder / "embeddings.npy", self.embeddings)
         self.index.save(folder / "index")
 
     @staticmethod
     def load(folder: Path) -> ItemTexts:
-        text_of_item, embeddings = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("text_of_item", "embeddings"))
-        return ItemTexts(text_of_item, embeddings, VectorIndex.load(folder / "index"))
+        index = VectorIndex.load(folder / "index")
+        return ItemTexts(np.load(folder / "text_of_item.npy", mmap_mode="r"), index.stored, index)
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,12 @@ class FactorSource:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "factors.npy", self.factors)
         self.index.save(folder / "index")
 
     @staticmethod
     def load(folder: Path, config: AlsConfig) -> FactorSource:
-        return FactorSource(np.load(folder / "factors.npy", mmap_mode="r"), VectorIndex.load(folder / "index"), config)
+        index = VectorIndex.load(folder / "index")
+        return FactorSource(index.stored, index, config)
 
 
 def _confidences(resolved: ResolvedQuery, half_life_days: float | None) -> tuple[Ints, Floats]:

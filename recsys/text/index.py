@@ -47,7 +47,8 @@ class VectorIndex:
         self._index = index
         self._graph = index if isinstance(index, faiss.IndexHNSW) else None
         self._flat = index if self._graph is None else faiss.downcast_index(index.storage)
-        self._stored = faiss.rev_swig_ptr(self._flat.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
+        self._stored: Floats = faiss.rev_swig_ptr(self._flat.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
+        self._stored.flags.writeable = False
         self._gpu = _Gpu(self._flat) if faiss.get_num_gpus() > 0 and len(self) else None
 
     @classmethod
@@ -105,6 +106,11 @@ class VectorIndex:
     def kind(self) -> Literal["exact", "hnsw"]:
         """How a search without a filter goes when there is no GPU."""
         return "exact" if self._graph is None else "hnsw"
+
+    @property
+    def stored(self) -> Floats:
+        """The vectors themselves, float32 (len(self), dim): a view into the index, not to be written to or kept beyond it."""
+        return self._stored
 
     def vectors(self, rows: Ints | NDArray[np.intp]) -> Floats:
         """A copy of the vectors of the given rows; float32, shape (len(rows), dim)."""

@@ -25,10 +25,9 @@ def fit_covisit(lines: Interactions, n_items: int, as_of: np.datetime64, config:
     weights = half_life_weights(ages, config.half_life_days)
     counted = weights > NEGLIGIBLE
     lines, weights = lines.take(counted), weights[counted]
-    rows, units = _units(lines, config)
+    rows, units = _units(lines, n_items, config)
     shape = (int(units.max(initial=-1)) + 1, n_items)
     bought = sparse.csr_array((np.sqrt(weights[rows]), (units, lines.items[rows])), shape)
-    bought.data = np.minimum(bought.data, 1.0)  # an item twice in one unit counts once
     popularity = np.asarray(bought.power(2).sum(axis=0)).ravel() ** config.popularity_exponent
     by_item = bought.T.tocsr()
     parts = [
@@ -40,8 +39,8 @@ def fit_covisit(lines: Interactions, n_items: int, as_of: np.datetime64, config:
     return CovisitSource(offsets, neighbours.astype(np.int32), weights.astype(np.float32), config)
 
 
-def _units(lines: Interactions, config: CovisitConfig) -> tuple[NDArray[np.intp], Ints]:
-    """Rows that take part and the unit of each, at most the last `max_unit` rows of a unit."""
+def _units(lines: Interactions, n_items: int, config: CovisitConfig) -> tuple[NDArray[np.intp], Ints]:
+    """Rows that take part and the unit of each: of the last `max_unit` rows of a unit the newest of every item."""
     keys = lines.baskets if config.unit == "basket" else lines.customers
     newest_first = np.flatnonzero(keys >= 0)[::-1]
     order = newest_first[np.argsort(keys[newest_first], kind="stable")]
@@ -49,7 +48,8 @@ def _units(lines: Interactions, config: CovisitConfig) -> tuple[NDArray[np.intp]
     position = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     rows = order[position < config.max_unit]
     _, units = np.unique(keys[rows], return_inverse=True)
-    return rows, units.astype(np.int32)
+    _, newest = np.unique(units.astype(np.int64) * n_items + lines.items[rows], return_index=True)
+    return rows[newest], units[newest].astype(np.int32)
 
 
 def _strongest(pairs: sparse.csr_array, first: int, popularity: NDArray[np.floating], n: int) -> tuple[NDArray[np.int64], Ints, Floats]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from recsys.bundle import FORMAT, MANIFEST, Bundle, manifest_sha256, sha256
 from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.features.spec import feature_names
 from recsys.ranking.lambdamart import LambdaMart
 from recsys.threads import limit_threads
@@ -77,11 +79,10 @@ def train_on(
         raise DataError("a bundle from a split by position has no as_of and cannot be written; use it in memory")
     for period in split.periods:
         check_times(period)
-    stages = Stages(work, progress)
     work.mkdir(parents=True, exist_ok=True)
-    sweep(work)
-    fitter = Fitter(config, stages)
-    with limit_threads(config.training.n_threads):
+    fitter = Fitter(config, Stages(work, progress))
+    with _alone(work), limit_threads(config.training.n_threads):
+        sweep(work)
         texts = fitter.texts(split.known)
         segmentation = fitter.segmentation(split.periods[0].known, split.periods[0].start)
         by_period = [fitter.parts(period.known, period.start, texts, segmentation) for period in split.periods]
@@ -90,6 +91,16 @@ def train_on(
         shift = _feature_shift(split, by_period[-1], shipped, fitter)
         shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
         return _write(split, shipped, shift, fitter, out, evaluate, provenance or {})
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Hold the work folder; a second training there would remove what this one is writing. A killed process holds nothing."""
+    try:
+        with FileLock(work / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise ConfigError(f"another training works in {work}; wait for it, or give this one a folder of its own") from error
 
 
 def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter) -> Path:

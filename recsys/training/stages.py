@@ -8,11 +8,14 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-CODE_VERSION = 2
-"""Raised when a stage's result changes for equal inputs, so that kept results of older code are not used."""
+import segmentation
+
+OUR_PACKAGES = (Path(__file__).parent.parent, Path(segmentation.__file__).parent)
+"""Where the code of a stage may be."""
 
 UNFINISHED = ".unfinished-"
 """How the name of a folder begins while it is being written."""
@@ -40,7 +43,7 @@ class Stages:
 
         `make` writes into a temporary folder, which is renamed when complete: an interrupted stage leaves nothing that counts.
         """
-        folder = self.folder / f"{name}-{key_of({'stage': name, 'code': CODE_VERSION, **inputs})}"
+        folder = self.folder / f"{name}-{key_of({'stage': name, 'code': code_fingerprint(), **inputs})}"
         if folder.is_dir():
             self.progress(1, 1, f"{name} (unchanged)")
             return folder
@@ -66,6 +69,16 @@ def sweep(folder: Path) -> None:
 def key_of(inputs: dict[str, Any]) -> str:
     """A short name for equal inputs; order counts, for the columns of a result may follow it."""
     return hashlib.sha256(json.dumps(inputs, default=str).encode()).hexdigest()[:20]
+
+
+@cache
+def code_fingerprint() -> str:
+    """Digest of the source code that stages run, so that nothing is kept that other code has made."""
+    digest = hashlib.sha256()
+    for package in OUR_PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def stage_seed(seed: int, name: str) -> int:

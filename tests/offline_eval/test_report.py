@@ -49,7 +49,8 @@ def test_comparisons_are_printed_as_percentages() -> None:
     relative = comparisons[0].relative
     assert "all purchases: engine against base" in text
     assert f"{relative.estimate:+.1%} [{relative.low:+.1%}, {relative.high:+.1%}]" in text
-    assert f"{comparisons[-1].relative.estimate:+.1%} [nan, nan]" in text  # one customer determines no interval
+    assert "nan" not in text  # one customer determines no interval
+    assert f"{comparisons[-1].relative.estimate:+.1%}" in text
 
 
 def test_json_for_machines_has_all_figures_and_no_nan() -> None:

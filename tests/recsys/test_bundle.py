@@ -95,6 +95,7 @@ def remade(small_bundle: Path, tmp_path: Path) -> Callable[[str, bytes], Path]:
         ("sources/als/index/index.faiss", "als"),
         ("sources/covisit/weights.npy", "covisit"),
         ("sources/content/by_text.npy", "content"),
+        ("texts/index/index.faiss", "content"),
         ("sources/popular/popular.json", "popular"),
     ],
 )
@@ -118,8 +119,6 @@ def test_a_source_that_cannot_be_loaded_is_left_out_and_named(
         "history/customer_ids.json",
         "profiles/profiles.json",
         "profiles/segment.npy",
-        "texts/embeddings.npy",
-        "texts/index/index.faiss",
         "features/items.npy",
         "rankers/home/model.txt",
     ],
