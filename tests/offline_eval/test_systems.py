@@ -24,12 +24,13 @@ class EchoEngine:
     """Recommends an item named after the strategy that it is asked for."""
 
     bundle: Any
+    degraded: tuple[str, ...] = ()
 
     def recommend_many(self, queries: Sequence[Query], snapshot: Snapshot, budget: Budget) -> list[Recommendation]:
         assert not budget.expired()
         chosen = [snapshot.strategies.choose(query, None) for query in queries]
         items = [(RecommendedItem(f"{name}:{'+'.join(strategy.sources)}", 1.0, 1, (), ()),) for name, strategy in chosen]
-        return [Recommendation(query, item, Trace("", "", "")) for query, item in zip(queries, items, strict=True)]
+        return [Recommendation(query, item, Trace("", "", "", degraded=self.degraded)) for query, item in zip(queries, items, strict=True)]
 
 
 @pytest.fixture
@@ -56,6 +57,12 @@ def test_the_engine_is_asked_under_the_named_strategy(engine: Any, snapshot: Sna
 def test_a_bundle_that_knows_the_future_is_refused(engine: Any, snapshot: Snapshot) -> None:
     with pytest.raises(ValueError, match=r"query eval/1 at 2020-01-09.* is earlier than bundle 7"):
         EngineSystem(engine, snapshot)([query(), query(CUT - dt.timedelta(seconds=1))])
+
+
+def test_an_engine_with_a_broken_part_is_not_measured(engine: Any, snapshot: Snapshot) -> None:
+    engine.degraded = ("source als: cut short",)
+    with pytest.raises(ValueError, match="source als: cut short"):
+        EngineSystem(engine, snapshot)([query()])
 
 
 def test_a_bundle_without_a_time_is_refused(engine: Any, snapshot: Snapshot) -> None:

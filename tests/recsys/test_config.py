@@ -84,6 +84,12 @@ def test_every_problem_of_a_file_is_told_at_once() -> None:
     assert "training.n_threads" in said
 
 
+@pytest.mark.parametrize("name", ["../als", "a b", "a:b", ""])
+def test_names_must_do_as_folders_and_columns(name: str) -> None:
+    with pytest.raises(ConfigError, match="pattern"):
+        parse_config({"sources": {name: {"kind": "als"}}}, "shop.toml")
+
+
 def test_an_entry_adds_to_the_defaults_or_replaces_the_one_of_its_name() -> None:
     config = parse_config({"features": {"x": {"scope": "item", "statistic": "rate", "window_days": 3}}}, "test")
     assert config.features["x"].window_days == 3

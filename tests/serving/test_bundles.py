@@ -38,6 +38,19 @@ def test_current_says_which_bundle_of_a_folder_to_serve(tmp_path: Path) -> None:
     assert newest_bundle(tmp_path) == older
 
 
+def test_a_current_that_leads_nowhere_is_an_error_not_another_bundle(tmp_path: Path) -> None:
+    bundle(tmp_path / "b1", "2017-12-04T00:00:00")
+    (tmp_path / CURRENT).symlink_to("b0")
+    with pytest.raises(BundleError, match="current leads to no bundle"):
+        newest_bundle(tmp_path)
+
+
+def test_what_a_training_has_not_finished_is_passed_over(tmp_path: Path) -> None:
+    older = bundle(tmp_path / "b1", "2017-12-04T00:00:00")
+    bundle(tmp_path / ".unfinished-7", "2018-01-01T00:00:00")
+    assert newest_bundle(tmp_path) == older
+
+
 def test_a_folder_without_a_bundle_to_serve_is_refused(tmp_path: Path) -> None:
     bundle(tmp_path / "by_position", None)
     with pytest.raises(BundleError, match="no bundle to serve"):

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import SMALL
+from filelock import FileLock
 from world import DAY, END
 
 from recsys.bundle import MANIFEST, Bundle, read_manifest
 from recsys.config import Config, parse_config
 from recsys.data.dataset import Dataset
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.features.spec import feature_names
 from recsys.training.pipeline import train, train_on
 from recsys.training.split import Split
@@ -239,6 +240,11 @@ def test_a_failing_evaluation_leaves_no_bundle(
     with pytest.raises(RuntimeError, match="no luck"):
         train(small_dataset, small_config, AS_OF, tmp_path, work=small_work, evaluate=fails)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_trainings_never_share_a_work_folder(small_dataset: Dataset, small_config: Config, tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(ConfigError, match="another training works in"):
+        train(small_dataset, small_config, AS_OF, tmp_path / "out", work=tmp_path)
 
 
 def test_a_split_by_position_cannot_be_shipped(small_dataset: Dataset, small_config: Config, tmp_path: Path) -> None:

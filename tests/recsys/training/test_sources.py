@@ -49,6 +49,11 @@ def test_baskets_older_than_any_float_of_their_weight_leave_no_broken_links() ->
     assert links(source, 2) == {}
 
 
+def test_an_item_twice_in_one_basket_counts_once() -> None:
+    once, twice = (interactions(*[(8, 0, 0, NAN, 1)] * times, (8, 0, 1, NAN, 1)) for times in (1, 2))
+    assert links(covisit(twice, half_life_days=8), 0) == links(covisit(once, half_life_days=8), 0)
+
+
 PARITY = interactions(*((10, c, i) for c in range(12) for i in range(12) if c % 2 == i % 2))
 """Customers and items 0 to 11; everybody bought all items of their own parity."""
 
