@@ -12,6 +12,11 @@ from offline_eval.metrics import Gains
 from recsys.data.dataset import Dataset
 from recsys.types import Flags, Interactions
 
+
+class NothingRelevant(ValueError):
+    """Nobody has a relevant item in the period, so nothing can be measured."""
+
+
 Truth: TypeAlias = Mapping[str, Gains]
 """Gains of the relevant items of each active customer; nobody in it is without a relevant item."""
 
@@ -30,7 +35,8 @@ def relevant_items(
         Gains by customer id, in order of customer number; customers who bought nothing of the kind are not in it.
 
     Raises:
-        ValueError: the period is empty, or nobody bought a recommendable item in it.
+        ValueError: the period is empty.
+        NothingRelevant: nobody bought a recommendable item in it.
     """
     return _truth(dataset, _wanted(dataset, start, end, positive_events, recommendable), start, end)
 
@@ -66,7 +72,7 @@ def _pairs(lines: Interactions, positive: NDArray[np.int8], n_items: int) -> NDA
 
 def _truth(dataset: Dataset, pairs: NDArray[np.int64], start: np.datetime64, end: np.datetime64) -> dict[str, dict[str, float]]:
     if not len(pairs):
-        raise ValueError(f"no customer has a relevant item between {start} and {end}; choose a period in which something was bought")
+        raise NothingRelevant(f"no customer has a relevant item between {start} and {end}; choose a period in which something was bought")
     customers, items = dataset.customers.ids, dataset.item_ids.ids
     truth: dict[str, dict[str, float]] = {}
     for customer, item in zip(*np.divmod(pairs, len(items)), strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from recsys.bundle import Bundle
 from recsys.config import StrategyConfig
 from recsys.engine import Engine, Snapshot
+from recsys.errors import BundleError
 from recsys.protocols import Unlimited
 from recsys.strategy import StrategySet
 from recsys.threads import limit_threads
@@ -26,7 +27,8 @@ class EngineSystem:
         """Item ids for each query, best first.
 
         Raises:
-            ValueError: the bundle knows what happened after a query, has no time at all, or a part of it fails.
+            ValueError: the bundle knows what happened after a query, or has no time at all.
+            BundleError: a part of it fails.
         """
         self._check_times(queries)
         asked = [replace(query, strategy=self.strategy) for query in queries]
@@ -34,7 +36,7 @@ class EngineSystem:
             answers = self.engine.recommend_many(asked, self.snapshot, Unlimited())
         degraded = next((part for answer in answers for part in answer.trace.degraded), None)
         if degraded is not None:
-            raise ValueError(
+            raise BundleError(
                 f"bundle {self.engine.bundle.version} answers without a part that failed, which is not what is to be measured: {degraded}"
             )
         return [answer.item_ids for answer in answers]

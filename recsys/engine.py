@@ -105,8 +105,11 @@ class Engine:
         name, strategy = snapshot.strategies.choose(query, resolved.profile)
         ranked = self.rank(self.retrieve(resolved, strategy, snapshot, budget), resolved, strategy, budget)
         pinned = self._pinned(strategy, query.k, ranked.eligible)
-        candidates = self._completed(ranked, pinned, query.k)
-        selected = select(candidates, query.k, strategy, pinned, self.bundle.catalogue, self.bundle.texts)
+        for n in (query.k, len(self.bundle.catalogue)):  # limits per brand and the like may need more than k to choose from
+            candidates = self._completed(ranked, pinned, n)
+            selected = select(candidates, query.k, strategy, pinned, self.bundle.catalogue, self.bundle.texts)
+            if len(selected) == query.k:
+                break
         items, unexplained = self._items(selected, pinned, resolved)
         budget.finished("select")
         profile = resolved.profile
@@ -200,16 +203,16 @@ class Engine:
         numbers = ((rank, self.bundle.catalogue.items.number(id_)) for rank, id_ in sorted(strategy.pins.items()) if rank <= k)
         return {rank: item for rank, item in numbers if item is not None and eligible[item]}
 
-    def _completed(self, ranked: Ranked, pinned: Mapping[int, int], k: int) -> Candidates:
-        """The candidates, then pinned items that nobody proposed, then, up to k, the most bought of what else is eligible."""
+    def _completed(self, ranked: Ranked, pinned: Mapping[int, int], n: int) -> Candidates:
+        """The candidates, then pinned items that nobody proposed, then, up to n, the most bought of what else is eligible."""
         candidates, others = ranked.candidates, ranked.eligible.copy()
         others[candidates.items] = False
         unproposed = np.array([item for item in pinned.values() if others[item]], np.int32)
         if len(unproposed):
             candidates = candidates.followed_by(Scored(unproposed, np.ones(len(unproposed), np.float32)), PINNED)
             others[unproposed] = False
-        if len(candidates) < k and others.any():
-            candidates = candidates.followed_by(self.bundle.last_resort(others, k - len(candidates)), LAST_RESORT)
+        if len(candidates) < n and others.any():
+            candidates = candidates.followed_by(self.bundle.last_resort(others, n - len(candidates)), LAST_RESORT)
         return candidates
 
     def _items(

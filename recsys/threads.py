@@ -36,6 +36,13 @@ def limit_threads(n: int) -> Iterator[None]:
         yield
 
 
+def limit_this_thread(n: int) -> None:
+    """Give the calling thread n OpenMP threads for good; what a pool of workers runs first in each of them."""
+    for name, _, change in _COUNTS:
+        if (library := sys.modules.get(name)) is not None:
+            getattr(library, change)(n)
+
+
 @contextmanager
 def single_blas() -> Iterator[None]:
     """One BLAS thread for the length of a ``with`` block: ALS calls BLAS from threads of its own, which more would only slow down."""

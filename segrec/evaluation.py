@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+import offline_eval
 from offline_eval.baselines import personal_frequency, popularity
 from offline_eval.evaluate import Measurements, Recommend, evaluate
 from offline_eval.metrics import parse_metrics
-from offline_eval.relevance import Truth, new_items, relevant_items
+from offline_eval.relevance import NothingRelevant, Truth, new_items, relevant_items
 from offline_eval.report import comparison_table, figure_tables
 from offline_eval.result import Comparison, EvaluationResult, compare, summarise, without_nan
 from offline_eval.systems import EngineSystem, source_systems, tiers
@@ -22,8 +23,10 @@ from recsys.bundle import Bundle
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine, Snapshot
 from recsys.errors import DataError
-from recsys.training.stages import Progress, Stages
+from recsys.selection.eligibility import on_sale
+from recsys.training.stages import Progress, Stages, source_digest
 from recsys.types import aware
+from segrec.console import say
 
 METRICS = "NDCG@10,Recall@10"
 ENGINE, POPULAR_7D, PERSONAL = "engine", "popularity, last 7 days", "personal frequency, half-life 90 days"
@@ -33,7 +36,8 @@ def evaluate_bundle(bundle: Bundle, dataset: Dataset, metrics: str, progress: Pr
     """All purchases and discovery in the evaluation period after the bundle's as_of.
 
     Raises:
-        DataError: the data end before the period does.
+        DataError: the data end before the period does, or nobody bought anything in it.
+        BundleError: a part of the bundle fails.
     """
     config = bundle.config.evaluation
     start = _start(bundle)
@@ -44,10 +48,16 @@ def evaluate_bundle(bundle: Bundle, dataset: Dataset, metrics: str, progress: Pr
             f"bundle {bundle.version} knows everything before {start} and needs {config.period_days:g} days after it to be measured on, "
             f"but the data end at {last}; measure its twin (`segrec inspect` names it) or set evaluation.period_days lower"
         )
-    period = (dataset, start, end, bundle.config.data.positive_events, bundle.catalogue.recommendable)
-    measured = [_measure(bundle, dataset, config.strategy, "all purchases", relevant_items(*period), metrics, progress)]
+    period = (dataset, start, end, bundle.config.data.positive_events, dataset.before(start).catalogue().recommendable)
+    try:
+        measured = [_measure(bundle, dataset, config.strategy, "all purchases", relevant_items(*period), metrics, progress)]
+    except NothingRelevant as error:
+        raise DataError(f"bundle {bundle.version} cannot be measured: {error}") from error
     if config.discovery_strategy is not None:
-        measured.append(_measure(bundle, dataset, config.discovery_strategy, "discovery", new_items(*period), metrics, progress))
+        try:
+            measured.append(_measure(bundle, dataset, config.discovery_strategy, "discovery", new_items(*period), metrics, progress))
+        except NothingRelevant:
+            say("nobody bought anything new in the period: no discovery table")
     about = {"bundle": bundle.version, "from": str(start), "to": str(end)}
     return [summarise(part, _rng(part.title), about=about) for part in measured]
 
@@ -59,7 +69,9 @@ def kept_evaluation(bundle: Bundle, dataset: Dataset, metrics: str, stages: Stag
         for number, result in enumerate(evaluate_bundle(bundle, dataset, metrics, stages.progress)):
             (folder / f"{number}.json").write_text(result.to_json(), encoding="utf-8")
 
-    folder = stages.run("evaluation", {"bundle": bundle.version, "data": dataset.fingerprint, "metrics": metrics}, make)
+    code = source_digest(Path(offline_eval.__file__).parent, Path(__file__).parent)
+    inputs = {"bundle": bundle.version, "data": dataset.fingerprint, "metrics": metrics, "evaluation_code": code}
+    folder = stages.run("evaluation", inputs, make)
     return [EvaluationResult.from_json(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 
@@ -100,7 +112,7 @@ def _measure(bundle: Bundle, dataset: Dataset, strategy: str, title: str, truth:
 def _systems(bundle: Bundle, dataset: Dataset, strategy: str, *, is_discovery: bool, k: int) -> dict[str, Recommend]:
     """The engine, each of its sources alone, and the baselines that know nothing of the engine."""
     engine, snapshot, start = Engine(bundle), Snapshot.of(bundle), _start(bundle)
-    rest = (dataset, start, bundle.config.data.positive_events, snapshot.on_sale)
+    rest = (dataset, start, bundle.config.data.positive_events, on_sale(dataset.before(start).catalogue()))
     systems: dict[str, Recommend] = {ENGINE: EngineSystem(engine, snapshot, strategy), **source_systems(engine, snapshot, strategy, k)}
     systems[POPULAR_7D] = popularity(*rest, new_only=is_discovery)
     if not is_discovery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.errors import DataError, LeakError
 from recsys.training.pipeline import train
-from recsys.training.stages import Progress, Stages
+from recsys.training.stages import Progress, Stages, alone
 from segrec.evaluation import METRICS, for_manifest, kept_evaluation
 
 WORK, TWINS = ".work", "twins"
@@ -46,10 +47,19 @@ def ship(
     end = last + np.timedelta64(1, "us") if as_of is None else as_of
     if not first < end <= last + np.timedelta64(1, "D"):
         raise DataError(f"as_of {_brief(end)} is outside the data, which go from {_brief(first)} to {_brief(last)}")
-    work = out / WORK
-    fit = partial(train, dataset, config, work=work, provenance=provenance(), progress=progress)
-    if not measure:
-        return Shipped(fit(end, out), None, ())
+    with alone(out / WORK):
+        return (
+            _measured(dataset, config, end, out, progress) if measure else Shipped(_fit(dataset, config, out, progress)(end, out), None, ())
+        )
+
+
+def _fit(dataset: Dataset, config: Config, out: Path, progress: Progress) -> Callable[..., Path]:
+    return partial(train, dataset, config, work=out / WORK, provenance=provenance(), progress=progress)
+
+
+def _measured(dataset: Dataset, config: Config, end: np.datetime64, out: Path, progress: Progress) -> Shipped:
+    """The bundle as of `end`, after its twin was trained and measured."""
+    fit = _fit(dataset, config, out, progress)
     days = config.evaluation.period_days
     try:
         twin = fit(end - np.timedelta64(round(days * 86_400), "s"), out / TWINS)
@@ -59,7 +69,7 @@ def ship(
         about = f"this was for the twin, which ends {days:g} days earlier to be measured; --no-measure trains without one"
         raise DataError(f"{error} ({about})") from error
     known = dataset.before(end)
-    results = kept_evaluation(Bundle.load(twin), known, METRICS, Stages(work, progress))
+    results = kept_evaluation(Bundle.load(twin), known, METRICS, Stages(out / WORK, progress))
     quoted = {"twin": twin.name, **for_manifest(results)}
     return Shipped(fit(end, out, evaluate=lambda _: quoted), twin, tuple(results))
 
@@ -74,7 +84,12 @@ def provenance() -> dict[str, str]:
     with suppress(PackageNotFoundError):
         found["segrec"] = version("segrec")
     try:
-        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in a checkout of something else
+        return {**found, "commit": _git("rev-parse", "HEAD")}
     except (OSError, subprocess.CalledProcessError):
         return found
-    return {**found, "commit": asked.stdout.strip()}
+
+
+def _git(*arguments: str) -> str:
+    asked = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    return asked.stdout.strip()

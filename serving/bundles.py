@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from recsys.bundle import MANIFEST, Bundle, read_manifest
 from recsys.engine import Engine, Snapshot
 from recsys.errors import BundleError
 from recsys.types import Query, aware
+
+log = logging.getLogger(__name__)
 
 CURRENT = "current"
 """Name of the entry, usually a link, by which somebody says which bundle of a folder to serve."""
@@ -71,14 +74,19 @@ def newest_bundle(folder: Path) -> Path:
     Bundles from a split by position have no end of data; they cannot be served and are passed over.
 
     Raises:
-        BundleError: there is no bundle to serve, or a manifest in the folder cannot be read.
+        BundleError: there is no bundle to serve. One whose manifest cannot be read is passed over with a warning.
     """
     for path in (folder, folder / CURRENT):
         if (path / MANIFEST).is_file():
             return path.resolve()
     if (folder / CURRENT).is_symlink():
         raise BundleError(f"{folder / CURRENT} leads to no bundle; point it at one, or remove it to serve the newest")
-    manifests = {path: read_manifest(path.parent) for path in folder.glob(f"[!.]*/{MANIFEST}")}  # a dot: not finished
+    manifests = {}
+    for path in folder.glob(f"[!.]*/{MANIFEST}"):  # a dot: not finished
+        try:
+            manifests[path] = read_manifest(path.parent)
+        except BundleError as error:
+            log.warning("passed over: %s", error)
     servable = [path for path, manifest in manifests.items() if manifest["as_of"] is not None]
     if not servable:
         raise BundleError(f"there is no bundle to serve in {folder}; `segrec train` makes one")

@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from recsys.errors import ConfigError
-from recsys.threads import limit_threads
+from recsys.threads import limit_this_thread, limit_threads
 from serving.bundles import Bundles, Served
 from serving.pb.recsys.v1 import recommender_pb2 as pb
 from serving.pb.recsys.v1.recommender_pb2_grpc import add_RecommenderServiceServicer_to_server
@@ -71,7 +71,7 @@ def start_server(
         ConfigError: the address cannot be listened on.
     """
     options = [("grpc.so_reuseport", 0)]  # two servers on one port would share its calls at random
-    server = grpc.server(ThreadPoolExecutor(settings.max_workers, thread_name_prefix="recommend"), options=options)
+    server = grpc.server(ThreadPoolExecutor(settings.max_workers, "recommend", limit_this_thread, (1,)), options=options)
     add_RecommenderServiceServicer_to_server(RecommenderService(bundles, settings, clock, now), server)
     health_servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +47,13 @@ class ContentSource:
     """Items whose text is near the mean embedding of the customer's seeds.
 
     by_text: item numbers grouped by text, most bought first; those of text t are by_text[offsets[t]:offsets[t + 1]]
+    centre:  mean of the texts that had been bought by then: what they have in common says nothing of a customer; float32 (dim,)
     """
 
     texts: ItemTexts
     by_text: Ints
     offsets: NDArray[np.int64]
+    centre: Floats
     config: ContentConfig
     reason = ReasonCode.SIMILAR_TEXT
 
@@ -82,14 +83,9 @@ class ContentSource:
         items, weights = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
         if not len(items):
             return None
-        mean = weights @ (self.texts.of_items(items) - self._centre)
+        mean = weights @ (self.texts.of_items(items) - self.centre)
         norm = float(np.linalg.norm(mean))
         return None if norm == 0 else np.asarray(mean / norm, np.float32)
-
-    @cached_property
-    def _centre(self) -> Floats:
-        """Mean of all texts: what every text has in common says nothing of a customer."""
-        return np.asarray(self.texts.embeddings.mean(axis=0), np.float32)
 
     def _expand(self, texts: NDArray[np.integer], scores: Floats) -> tuple[Ints, Floats]:
         starts = self.offsets[texts]
@@ -101,11 +97,12 @@ class ContentSource:
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "by_text.npy", self.by_text)
         np.save(folder / "offsets.npy", self.offsets)
+        np.save(folder / "centre.npy", self.centre)
 
     @staticmethod
     def load(folder: Path, texts: ItemTexts, config: ContentConfig) -> ContentSource:
-        by_text, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("by_text", "offsets"))
-        return ContentSource(texts, by_text, offsets, config)
+        by_text, offsets, centre = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("by_text", "offsets", "centre"))
+        return ContentSource(texts, by_text, offsets, centre, config)
 
 
 def build_content(texts: ItemTexts, popularity: Floats, config: ContentConfig) -> ContentSource:
@@ -113,4 +110,7 @@ def build_content(texts: ItemTexts, popularity: Floats, config: ContentConfig) -
     order = np.lexsort((np.arange(len(popularity)), -popularity, texts.text_of_item))
     counts = np.bincount(texts.text_of_item, minlength=len(texts.embeddings))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return ContentSource(texts, order.astype(np.int32), offsets, config)
+    bought = np.unique(texts.text_of_item[popularity > 0])
+    rows = texts.embeddings[bought]
+    centre = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
+    return ContentSource(texts, order.astype(np.int32), offsets, centre.astype(np.float32), config)

@@ -24,7 +24,8 @@ def select(
     """The k items to show, best first, with scores in (0, 1].
 
     Ranker scores do not compare between requests, so they are replaced by (n - rank + 1) / n; then boosts multiply, diversity
-    reorders, limits drop what exceeds them, and pinned items go to their ranks. Fewer than k come back when the limits allow no more.
+    reorders, limits drop what exceeds them, and pinned items go to their ranks. Fewer than k come back when the limits allow no
+    more. At last an item gets at least the score of what stands behind it, so that sorting by score keeps the order.
 
     pinned: item number by rank (1 to k, ascending), each among the candidates; pins count towards the limits, which never drop them
     """
@@ -41,7 +42,8 @@ def select(
     rows = _within_limits(ordered.items, k - len(fixed), strategy, catalogue, list(fixed.values()))
     for rank, row in fixed.items():
         rows.insert(rank - 1, row)
-    return ordered.take(np.array(rows, np.intp))
+    chosen = ordered.take(np.array(rows, np.intp))
+    return chosen.with_scores(np.maximum.accumulate(chosen.scores[::-1])[::-1])
 
 
 def _boosted(boost: Boost, catalogue: Catalogue, items: Ints) -> Flags:

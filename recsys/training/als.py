@@ -10,6 +10,7 @@ from recsys.config import AlsConfig, IndexConfig
 from recsys.features.spec import half_life_weights
 from recsys.text.index import VectorIndex
 from recsys.threads import single_blas
+from recsys.training.stages import Progress, silent
 from recsys.types import Interactions
 
 
@@ -23,6 +24,7 @@ def fit_als(
     *,
     seed: int,
     n_threads: int,
+    progress: Progress = silent,
 ) -> FactorSource:
     """Factorise customers x items, each line weighted 0.5 ** (age / half-life); items nobody bought get zeros.
 
@@ -43,7 +45,7 @@ def fit_als(
             num_threads=n_threads,
             random_state=seed,
         )
-        model.fit(matrix, show_progress=False)
+        model.fit(matrix, show_progress=False, callback=lambda done, *_: progress(done + 1, config.iterations, "ALS"))
     factors = np.ascontiguousarray(model.item_factors, np.float32)
     factors[np.asarray(matrix.sum(axis=0)).ravel() == 0] = 0.0
     return FactorSource(factors, VectorIndex.build(factors, index_config), config)

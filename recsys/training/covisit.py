@@ -9,6 +9,7 @@ from scipy import sparse
 from recsys.candidates.covisit import CovisitSource
 from recsys.config import CovisitConfig
 from recsys.features.spec import half_life_weights
+from recsys.training.stages import Progress, silent
 from recsys.types import Floats, Interactions, Ints
 
 CHUNK_ITEMS = 4096
@@ -16,7 +17,9 @@ NEGLIGIBLE = 1e-6
 """A line of less weight, after 20 half-lives, links nothing: what is divided by so little overflows."""
 
 
-def fit_covisit(lines: Interactions, n_items: int, as_of: np.datetime64, config: CovisitConfig) -> CovisitSource:
+def fit_covisit(
+    lines: Interactions, n_items: int, as_of: np.datetime64, config: CovisitConfig, progress: Progress = silent
+) -> CovisitSource:
     """Link items that share a basket (or customer), each weighted 0.5 ** (age / half-life), with popular items held back.
 
     The weight of a pair is its decayed number of units divided by (popularity of one * popularity of the other) ** exponent.
@@ -30,10 +33,10 @@ def fit_covisit(lines: Interactions, n_items: int, as_of: np.datetime64, config:
     bought = sparse.csr_array((np.sqrt(weights[rows]), (units, lines.items[rows])), shape)
     popularity = np.asarray(bought.power(2).sum(axis=0)).ravel() ** config.popularity_exponent
     by_item = bought.T.tocsr()
-    parts = [
-        _strongest(by_item[first : first + CHUNK_ITEMS] @ bought, first, popularity, config.n_neighbours)
-        for first in range(0, n_items, CHUNK_ITEMS)
-    ]
+    parts = []
+    for first in range(0, n_items, CHUNK_ITEMS):
+        parts.append(_strongest(by_item[first : first + CHUNK_ITEMS] @ bought, first, popularity, config.n_neighbours))
+        progress(min(first + CHUNK_ITEMS, n_items), n_items, "co-visitation")
     counts, neighbours, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return CovisitSource(offsets, neighbours.astype(np.int32), weights.astype(np.float32), config)

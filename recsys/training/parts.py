@@ -29,7 +29,7 @@ from segmentation.model import SegmentationModel, fit_segmentation
 from segmentation.profile import TIERS, Profiles
 from segmentation.purchases import Purchases
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "lightgbm", "faiss-cpu", "faiss-gpu-cu12", "torch", "transformers")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "lightgbm", "faiss-cpu", "faiss-gpu", "torch", "transformers")
 
 
 def library_versions() -> dict[str, str]:
@@ -137,13 +137,23 @@ class Fitter:
             groups = {} if source.within == "shop" else {"groups": customer_groups(profiles)[source.within]}
             fit_popular(lines, n_items, as_of, source, **groups).save(folder)
         elif isinstance(source, CovisitConfig):
-            fit_covisit(lines, n_items, as_of, source).save(folder)
+            fit_covisit(lines, n_items, as_of, source, self.stages.progress).save(folder)
         elif isinstance(source, ContentConfig):
             popularity = np.bincount(lines.items, minlength=n_items).astype(np.float32)
             build_content(ItemTexts.load(texts), popularity, source).save(folder)
         elif isinstance(source, AlsConfig):
-            seed, n_threads = self.seed(name), self.config.training.n_threads
-            fit_als(lines, len(known.customers), n_items, as_of, source, self.config.index, seed=seed, n_threads=n_threads).save(folder)
+            fitted = fit_als(
+                lines,
+                len(known.customers),
+                n_items,
+                as_of,
+                source,
+                self.config.index,
+                seed=self.seed(name),
+                n_threads=self.config.training.n_threads,
+                progress=self.stages.progress,
+            )
+            fitted.save(folder)
 
 
 def purchases(known: Dataset, config: Config) -> Purchases:

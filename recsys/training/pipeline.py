@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from recsys.bundle import FORMAT, MANIFEST, Bundle, manifest_sha256, sha256
+from recsys.bundle import FORMAT, MANIFEST, Bundle, manifest_sha256, sha256, verify
 from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
-from recsys.errors import ConfigError, DataError
+from recsys.errors import BundleError, DataError
 from recsys.features.spec import feature_names
 from recsys.ranking.lambdamart import LambdaMart
 from recsys.threads import limit_threads
@@ -27,7 +25,7 @@ from recsys.training.parts import Fitter, library_versions, load_bundle_parts
 from recsys.training.rows import Rows, make_rows
 from recsys.training.shift import population_stability, sample_features
 from recsys.training.split import RankingPeriod, Split, split_by_time
-from recsys.training.stages import UNFINISHED, Progress, Stages, key_of, silent, stage_seed, sweep
+from recsys.training.stages import UNFINISHED, Progress, Stages, alone, key_of, silent, stage_seed, sweep
 
 N_SHIFT_CUSTOMERS = 200
 
@@ -79,9 +77,8 @@ def train_on(
         raise DataError("a bundle from a split by position has no as_of and cannot be written; use it in memory")
     for period in split.periods:
         check_times(period)
-    work.mkdir(parents=True, exist_ok=True)
     fitter = Fitter(config, Stages(work, progress))
-    with _alone(work), limit_threads(config.training.n_threads):
+    with alone(work), limit_threads(config.training.n_threads):
         sweep(work)
         texts = fitter.texts(split.known)
         segmentation = fitter.segmentation(split.periods[0].known, split.periods[0].start)
@@ -91,16 +88,6 @@ def train_on(
         shift = _feature_shift(split, by_period[-1], shipped, fitter)
         shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
         return _write(split, shipped, shift, fitter, out, evaluate, provenance or {})
-
-
-@contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Hold the work folder; a second training there would remove what this one is writing. A killed process holds nothing."""
-    try:
-        with FileLock(work / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise ConfigError(f"another training works in {work}; wait for it, or give this one a folder of its own") from error
 
 
 def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter) -> Path:
@@ -197,12 +184,22 @@ def _write(
         manifest["sha256"] = manifest_sha256(manifest)
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
         target = out / str(manifest["version"])
+        if target.is_dir() and _is_same(target, manifest):
+            return target
         if target.exists():  # a kill between these renames leaves no bundle of this version, never half of one
             target.rename(out / f"{UNFINISHED}{os.getpid()}-replaced")
         temporary.rename(target)
         return target
     finally:
         sweep(out)
+
+
+def _is_same(target: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a bundle is there already, undamaged and equal in all that its manifest says."""
+    try:
+        return bool(verify(target)["sha256"] == manifest["sha256"])
+    except BundleError:
+        return False
 
 
 def _manifest(split: Split, folder: Path, shift: dict[str, Any], config: Config, provenance: Mapping[str, str]) -> dict[str, Any]:

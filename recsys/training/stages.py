@@ -6,13 +6,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from filelock import FileLock, Timeout
+
 import segmentation
+from recsys.errors import ConfigError
 
 OUR_PACKAGES = (Path(__file__).parent.parent, Path(segmentation.__file__).parent)
 """Where the code of a stage may be."""
@@ -43,7 +47,7 @@ class Stages:
 
         `make` writes into a temporary folder, which is renamed when complete: an interrupted stage leaves nothing that counts.
         """
-        folder = self.folder / f"{name}-{key_of({'stage': name, 'code': code_fingerprint(), **inputs})}"
+        folder = self.folder / f"{name}-{key_of({'stage': name, 'code': source_digest(*OUR_PACKAGES), **inputs})}"
         if folder.is_dir():
             self.progress(1, 1, f"{name} (unchanged)")
             return folder
@@ -60,6 +64,21 @@ class Stages:
         return folder
 
 
+@contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Hold a work folder; a second training there would remove what this one is writing. A killed process holds nothing.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / ".lock", timeout=0, is_singleton=True):
+            yield
+    except Timeout as error:
+        raise ConfigError(f"another training works in {work}; wait for it, or give this one a folder of its own") from error
+
+
 def sweep(folder: Path) -> None:
     """Remove what was never finished from a folder, and nothing else."""
     for unfinished in folder.glob(f"{UNFINISHED}*"):
@@ -72,10 +91,10 @@ def key_of(inputs: dict[str, Any]) -> str:
 
 
 @cache
-def code_fingerprint() -> str:
-    """Digest of the source code that stages run, so that nothing is kept that other code has made."""
+def source_digest(*packages: Path) -> str:
+    """Digest of the Python files of some packages, so that nothing is kept that other code has made."""
     digest = hashlib.sha256()
-    for package in OUR_PACKAGES:
+    for package in packages:
         for path in sorted(package.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import pytest
 from offline_eval.systems import EngineSystem, source_systems, tiers
 from recsys.config import Config
 from recsys.engine import Snapshot
+from recsys.errors import BundleError
 from recsys.protocols import Budget
 from recsys.strategy import StrategySet
 from recsys.types import Query, Recommendation, RecommendedItem, Trace
@@ -61,7 +62,7 @@ def test_a_bundle_that_knows_the_future_is_refused(engine: Any, snapshot: Snapsh
 
 def test_an_engine_with_a_broken_part_is_not_measured(engine: Any, snapshot: Snapshot) -> None:
     engine.degraded = ("source als: cut short",)
-    with pytest.raises(ValueError, match="source als: cut short"):
+    with pytest.raises(BundleError, match="source als: cut short"):
         EngineSystem(engine, snapshot)([query()])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.bundle import FORMAT, MANIFEST
 from recsys.errors import BundleError
-from serving.bundles import CURRENT, newest_bundle
+from serving.bundles import CURRENT, Served, newest_bundle
 
 
 def bundle(folder: Path, as_of: str | None, made: int = 0) -> Path:
@@ -57,8 +57,10 @@ def test_a_folder_without_a_bundle_to_serve_is_refused(tmp_path: Path) -> None:
         newest_bundle(tmp_path)
 
 
-def test_a_damaged_manifest_is_refused_by_its_path(tmp_path: Path) -> None:
-    bundle(tmp_path / "b1", "2018-01-01T00:00:00")
-    (bundle(tmp_path / "b2", "2018-01-01T00:00:00") / MANIFEST).write_text("{")
+def test_a_damaged_neighbour_is_passed_over_and_alone_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    healthy = bundle(tmp_path / "b1", "2018-01-01T00:00:00")
+    (bundle(tmp_path / "b2", "2018-02-01T00:00:00") / MANIFEST).write_text("{")
+    assert newest_bundle(tmp_path) == healthy
+    assert "b2/manifest.json is damaged" in caplog.text
     with pytest.raises(BundleError, match=r"b2.manifest\.json"):
-        newest_bundle(tmp_path)
+        Served.newest(tmp_path / "b2")
