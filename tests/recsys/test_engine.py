@@ -26,7 +26,7 @@ from asking import (
     with_strategy,
 )
 from handmade import scored
-from world import END, N_ITEMS, OUT_OF_STOCK
+from world import END, N_ITEMS, OUT_OF_STOCK, THINGS
 
 from recsys.bundle import Bundle
 from recsys.config import parse_config
@@ -369,3 +369,11 @@ def test_the_source_that_ranked_an_item_best_gives_its_first_reason(loaded_bundl
 def test_a_reason_is_given_once(loaded_bundle: Bundle, plain: Snapshot) -> None:
     for item in Engine(loaded_bundle).recommend(ask(k=20), plain).items:
         assert len(set(item.reasons)) == len(item.reasons) <= len(item.sources)
+
+
+def test_a_limit_per_category_is_met_from_all_that_is_eligible(loaded_bundle: Bundle) -> None:
+    snapshot = with_strategy(Snapshot.of(loaded_bundle), sources={"popular": 3}, max_per={"category": 1})
+    answer = Engine(loaded_bundle).recommend(ask(10, None), snapshot)
+    categories = loaded_bundle.catalogue.codes("category")[loaded_bundle.catalogue.items.numbers(answer.item_ids)]
+    assert len(answer.items) == len(set(categories.tolist())) == len(THINGS)
+    assert [item.score for item in answer.items] == sorted((item.score for item in answer.items), reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import faiss
@@ -9,7 +10,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from recsys.threads import limit_threads, single_blas
+from recsys.threads import limit_this_thread, limit_threads, single_blas
 
 
 def counts(api: str) -> list[int]:
@@ -47,3 +48,10 @@ def test_als_gets_one_blas_thread_and_keeps_its_own() -> None:
 def test_no_thread_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1, got 0"), limit_threads(0):
         pass
+
+
+def test_each_worker_of_a_pool_gets_its_own_count() -> None:
+    before = faiss.omp_get_max_threads()
+    with ThreadPoolExecutor(2, initializer=limit_this_thread, initargs=(1,)) as pool:
+        assert pool.submit(faiss.omp_get_max_threads).result() == 1
+    assert faiss.omp_get_max_threads() == before
