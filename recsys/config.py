@@ -248,7 +248,8 @@ class Config(Section):
         default_factory=lambda: defaults()["default_strategy"], description="the strategy when no choice below fits"
     )
     choose: tuple[Choice, ...] = Field(
-        (), description="which strategy a tier, segment, stage or placement gets; the first that fits counts"
+        default_factory=lambda: defaults()["choose"],
+        description="which strategy a tier, segment, stage or placement gets; the first that fits counts",
     )
 
     @model_validator(mode="after")

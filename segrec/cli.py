@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -163,7 +164,7 @@ def serve(
     bundles: Annotated[Path, typer.Argument(help="A bundle, or a folder of bundles; SIGHUP loads the newest again.")] = Path("bundles"),
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 = all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 = any free one.")] = 50051,
-    max_workers: Annotated[int, typer.Option(min=1, help="Calls answered at once.")] = 8,
+    max_workers: Annotated[int, typer.Option(min=1, help="Calls answered at once.")] = os.cpu_count() or 2,
     budget_ms: Annotated[float, typer.Option(min=1, help="Time for an answer; then optional parts are left out.")] = 200.0,
 ) -> None:
     """Serve the newest bundle over gRPC until SIGTERM or Ctrl-C; calls in flight are finished.

@@ -48,6 +48,13 @@ def evaluate_bundle(bundle: Bundle, dataset: Dataset, metrics: str, progress: Pr
             f"bundle {bundle.version} knows everything before {start} and needs {config.period_days:g} days after it to be measured on, "
             f"but the data end at {last}; measure its twin (`segrec inspect` names it) or set evaluation.period_days lower"
         )
+    foreign = set(bundle.catalogue.items.ids).difference(dataset.item_ids.ids)
+    if foreign:
+        raise DataError(
+            f"the shop lacks {len(foreign):,} of the {len(bundle.catalogue):,} items of bundle {bundle.version}, "
+            f"for example {min(foreign)!r}; "
+            "measure it on the shop that it was trained on"
+        )
     period = (dataset, start, end, bundle.config.data.positive_events, dataset.before(start).catalogue().recommendable)
     try:
         measured = [_measure(bundle, dataset, config.strategy, "all purchases", relevant_items(*period), metrics, progress)]

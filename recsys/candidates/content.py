@@ -14,6 +14,9 @@ from recsys.protocols import ResolvedQuery
 from recsys.text.index import VectorIndex
 from recsys.types import Flags, Floats, Ints, ReasonCode, Scored
 
+MAX_CONTEXT = 5
+"""So many items of the context, the newest, are searched for; each costs a search."""
+
 
 @dataclass(frozen=True)
 class ItemTexts:
@@ -59,13 +62,13 @@ class ContentSource:
 
     def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
         """Eligible items by cosine of their text with the customer's mean; many items may share one text and one score."""
-        customer = self._customer(resolved)
-        if customer is None:
+        wanted = self._wanted(resolved)
+        if not len(wanted):
             return Scored.empty()
         has_eligible = np.zeros(len(self.offsets) - 1, np.bool_)
         has_eligible[self.texts.text_of_item[eligible]] = True
-        rows, scores = self.texts.index.search(customer[None, :], n, has_eligible)
-        items, cosines = self._expand(rows[0], scores[0])
+        rows, scores = self.texts.index.search(wanted, n, has_eligible)
+        items, cosines = self._expand(*_best_of_each(rows, scores))
         keep = np.flatnonzero(eligible[items])[:n]
         return Scored(items[keep], cosines[keep])
 
@@ -79,13 +82,17 @@ class ContentSource:
         nearest = seed_items[np.argmax(np.where(is_other, cosines, -np.inf), axis=1)]
         return np.where(is_other.any(axis=1), nearest, -1).astype(np.int32)
 
-    def _customer(self, resolved: ResolvedQuery) -> Floats | None:
+    def _wanted(self, resolved: ResolvedQuery) -> Floats:
+        """Unit vectors to search for, float32 (m, dim): each item of the context, for a mean of two is like neither; else the history."""
         items, weights = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
         if not len(items):
-            return None
-        mean = weights @ (self.texts.of_items(items) - self.centre)
-        norm = float(np.linalg.norm(mean))
-        return None if norm == 0 else np.asarray(mean / norm, np.float32)
+            return np.empty((0, len(self.centre)), np.float32)
+        n_context = len(resolved.context)
+        vectors = self.texts.of_items(items) - self.centre
+        vectors = vectors[:n_context][:MAX_CONTEXT] if n_context else (weights @ vectors)[None, :]
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        known = norms[:, 0] > 0
+        return np.asarray(vectors[known] / norms[known], np.float32)
 
     def _expand(self, texts: NDArray[np.integer], scores: Floats) -> tuple[Ints, Floats]:
         starts = self.offsets[texts]
@@ -103,6 +110,14 @@ class ContentSource:
     def load(folder: Path, texts: ItemTexts, config: ContentConfig) -> ContentSource:
         by_text, offsets, centre = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("by_text", "offsets", "centre"))
         return ContentSource(texts, by_text, offsets, centre, config)
+
+
+def _best_of_each(rows: Ints, scores: Floats) -> tuple[Ints, Floats]:
+    """Texts found by several searches, each once with its best score, best first."""
+    order = np.lexsort((rows.ravel(), -scores.ravel()))
+    texts, first = np.unique(rows.ravel()[order], return_index=True)
+    best_first = np.argsort(first, kind="stable")
+    return texts[best_first], scores.ravel()[order][first[best_first]]
 
 
 def build_content(texts: ItemTexts, popularity: Floats, config: ContentConfig) -> ContentSource:

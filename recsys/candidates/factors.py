@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.candidates.seeds import CONTEXT_WEIGHT
 from recsys.config import AlsConfig
 from recsys.features.spec import ages_in_days, half_life_weights
 from recsys.protocols import ResolvedQuery
 from recsys.text.index import VectorIndex
 from recsys.types import Flags, Floats, Ints, ReasonCode, Scored
+
+CONTEXT_WEIGHT = 2.0
+"""What the customer looks at now weighs as much as two items bought just now."""
 
 
 @dataclass(frozen=True)

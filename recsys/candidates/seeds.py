@@ -8,12 +8,11 @@ from recsys.features.spec import ages_in_days, half_life_weights
 from recsys.protocols import ResolvedQuery
 from recsys.types import Floats, Ints
 
-CONTEXT_WEIGHT = 2.0
-"""What the customer looks at now weighs as much as two items bought just now."""
-
 
 def seeds(resolved: ResolvedQuery, n: int, half_life_days: float) -> tuple[Ints, Floats]:
     """Distinct items with weights: those of the context first, then the n most recent positives by age.
+
+    What the customer looks at now leads: each item of the context weighs as much as the whole history together.
 
     Returns:
         items int32 (m,), weights float32 (m,), both possibly empty.
@@ -24,7 +23,8 @@ def seeds(resolved: ResolvedQuery, n: int, half_life_days: float) -> tuple[Ints,
     newest = newest[~np.isin(lines.items[newest], resolved.context)]
     weights = half_life_weights(ages_in_days(lines.times[newest], resolved.time), half_life_days)
     items = np.concatenate([resolved.context, lines.items[newest]]).astype(np.int32)
-    return items, np.concatenate([np.full(len(resolved.context), CONTEXT_WEIGHT, np.float32), weights])
+    leading = np.full(len(resolved.context), max(float(weights.sum()), 1.0), np.float32)
+    return items, np.concatenate([leading, weights])
 
 
 def best(items: Ints, scores: Floats, n: int) -> tuple[Ints, Floats]:

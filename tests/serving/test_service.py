@@ -58,7 +58,7 @@ def test_a_query_earlier_than_the_bundle_is_refused(servers: Any) -> None:
 
 def test_an_unknown_strategy_is_refused_with_those_there_are(servers: Any) -> None:
     answer = refused(servers.stub(), pb.RecommendRequest(strategy="hme"))
-    assert answer == (grpc.StatusCode.INVALID_ARGUMENT, "strategy: there is no 'hme'; there are: discovery, home")
+    assert answer == (grpc.StatusCode.INVALID_ARGUMENT, "strategy: there is no 'hme'; there are: discovery, home, product")
 
 
 def test_without_a_bundle_the_service_is_unavailable(servers: Any) -> None:

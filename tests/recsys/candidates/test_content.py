@@ -52,4 +52,13 @@ def test_a_customer_whose_texts_cancel_out_gets_nothing() -> None:
     embeddings: Floats = np.array([[1, 0], [-1, 0]], np.float32)
     texts = ItemTexts(np.array([0, 1], np.int32), embeddings, VectorIndex.build(embeddings, IndexConfig()))
     source = build_content(texts, np.ones(2, np.float32), ContentConfig(kind="content"))
-    assert len(source.retrieve(asked(context=[0, 1]), 2, np.ones(2, np.bool_))) == 0
+    assert len(source.retrieve(asked(history((1, 0), (1, 1))), 2, np.ones(2, np.bool_))) == 0
+
+
+def test_two_unlike_items_looked_at_both_find_their_like() -> None:
+    embeddings: Floats = np.array([[1, 0], [0, 1], [0.8, 0.6], [0.6, 0.8], [-1, 0], [0, -1]], np.float32)
+    texts = ItemTexts(np.arange(6, dtype=np.int32), embeddings, VectorIndex.build(embeddings, IndexConfig()))
+    source = build_content(texts, np.ones(6, np.float32), ContentConfig(kind="content"))
+    eligible = np.array([0, 0, 1, 1, 1, 1], np.bool_)
+    found = source.retrieve(asked(history((1, 4)), context=[0, 1]), 2, eligible)
+    assert sorted(found.items.tolist()) == [2, 3]  # neither is drowned by the other, nor by the history

@@ -82,10 +82,10 @@ def test_items_beyond_the_first_block_are_linked() -> None:
     assert links(source, 8300) == {4095: 1, 4096: 1}
 
 
-def test_scores_add_seeds_by_age_and_what_is_looked_at_counts_double() -> None:
+def test_scores_add_seeds_by_age_and_what_is_looked_at_leads() -> None:
     assert found(fit(), history((10, 0))) == pytest.approx({1: 1.0, 2: 0.5})
-    assert found(fit(), history((10, 0)), context=[3]) == pytest.approx({1: 1.0, 2: 0.5 + 2.0})
-    assert found(fit(), history((10, 0), (20, 2)), context=[0]) == pytest.approx({1: 4 + 0.25, 2: 2, 0: 0.25, 3: 0.25})
+    assert found(fit(), history((10, 0)), context=[3]) == pytest.approx({1: 1.0, 2: 0.5 + 1.0})
+    assert found(fit(), history((10, 0), (20, 2)), context=[0]) == pytest.approx({1: 2 + 0.25, 2: 1, 0: 0.25, 3: 0.25})
 
 
 def test_only_the_most_recent_seeds_are_asked() -> None:

@@ -13,7 +13,7 @@ def test_seeds_are_the_context_then_the_newest_distinct_items() -> None:
     past = history((0, 4), (10, 7), (10, 4), (20, 1), (30, 3))
     items, weights = seeds(asked(past, context=[9, 7]), n=3, half_life_days=10)
     assert items.tolist() == [9, 7, 4, 1]
-    assert weights.tolist() == pytest.approx([2, 2, 1, 0.25])
+    assert weights.tolist() == pytest.approx([1.25, 1.25, 1, 0.25])  # as much as the history together
 
 
 def test_a_stranger_has_no_seeds() -> None:
