@@ -66,7 +66,7 @@ def test_the_commands_of_the_readme_run_from_csv_files_to_a_grpc_answer(tmp_path
 
     imported = "\n".join(line.rstrip() for line in printed[0].splitlines())
     assert imported.strip() == blocks("text", "exact output")[0].strip()
-    for words in ("engine against", "time of each stage", "pair_rate_14d", "all checksums hold", "guest, strategy home"):
+    for words in ("engine against", "time of each stage", "pair_rate_14d", "all checksums hold", "guest, strategy product"):
         assert words in printed[1]
 
     (client,) = blocks("python", "run against a server")
@@ -74,7 +74,7 @@ def test_the_commands_of_the_readme_run_from_csv_files_to_a_grpc_answer(tmp_path
         patient = client.replace("127.0.0.1:50051", f"127.0.0.1:{port}").replace("timeout=0.3", "timeout=60")
         assert patient.count(port) == patient.count("timeout=60") == 1
         answer = run([sys.executable, "-c", patient], tmp_path).splitlines()
-    assert answer[0].startswith("home ")
+    assert answer[0].startswith("product ")
     assert [line.split()[0] for line in answer[1:]] == ["1", "2", "3"]
     assert all(line.split()[1].startswith(("COF-", "SWE-")) for line in answer[1:])
     assert "COF-203" not in {line.split()[1] for line in answer[1:]}
