@@ -1,6 +1,6 @@
 """What anything better has to beat, written without the engine: from the interactions before the cut alone.
 
-Each baseline is a `Recommend`. With ``new_only`` it leaves out what the customer bought before, for the discovery table.
+Each baseline is a `Recommend`. With ``new_only`` popularity leaves out what the customer bought before, for the discovery table.
 """
 
 from __future__ import annotations
@@ -46,17 +46,16 @@ def personal_frequency(
     eligible: Flags,
     *,
     half_life_days: float | None = 90,
-    new_only: bool = False,
 ) -> Recommend:
     """The customer's own eligible items by number of lines, each counting 0.5 ** (age / half-life); None = all count 1.
 
-    Ties go to the item bought last, then to the lower item number. Lists end where the customer's items end, so with
-    ``new_only`` they are empty: a customer has no history with new items.
+    Ties go to the item bought last, then to the lower item number. Lists end where the customer's items end; of
+    items new to the customer it knows nothing.
     """
     bought = _by_customer(dataset, _positive(dataset, time, positive_events))
 
     def rank(customer: int) -> Ints:
-        if new_only or customer not in bought:
+        if customer not in bought:
             return np.empty(0, np.int32)
         lines = bought[customer]
         items, rows = np.unique(lines.items, return_inverse=True)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import IO, Any
 
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from offline_eval.evaluate import Progress as Tell
 from offline_eval.result import Comparison, EvaluationResult, Figure, without_nan
 from offline_eval.significance import Interval
 
@@ -62,21 +59,6 @@ def to_json(results: Sequence[EvaluationResult], comparisons: Sequence[Compariso
         "comparisons": [asdict(comparison) for comparison in comparisons],
     }
     return json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False, indent=2)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Tell]:
-    """A bar per task on stderr, with the time left, to hand to `evaluate`."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(done: int, total: int, what: str) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield tell
 
 
 def _figure_table(results: Sequence[EvaluationResult], metrics: Sequence[str], slice_: str) -> Table:

@@ -62,10 +62,9 @@ def test_equal_counts_go_to_the_item_bought_last(known) -> None:
     assert ask(personal_frequency(**known, half_life_days=None), "bob") == ["milk", "eggs"]
 
 
-def test_personal_frequency_has_nothing_for_strangers_and_nothing_new(known) -> None:
+def test_personal_frequency_has_nothing_for_strangers(known) -> None:
     assert ask(personal_frequency(**known), "eve") == []
     assert ask(personal_frequency(**known), None) == []
-    assert ask(personal_frequency(**known, new_only=True), "ann") == []
 
 
 def test_baselines_refuse_queries_from_their_past(known) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from offline_eval.evaluate import Measurements
-from offline_eval.report import comparison_table, figure_tables, progress_bar, show, to_json
+from offline_eval.report import comparison_table, figure_tables, show, to_json
 from offline_eval.result import EvaluationResult, compare, summarise
 
 
@@ -59,12 +59,3 @@ def test_json_for_machines_has_all_figures_and_no_nan() -> None:
     content = json.loads(to_json([found], comparisons), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert len(content["results"][0]["figures"]) == 2 * 2 * 3
     assert content["comparisons"][0]["relative"]["n"] == 6
-
-
-def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar() as progress:
-        progress(1, 2, "asking engine")
-        progress(2, 2, "asking engine")
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "asking engine" in captured.err
