@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
@@ -20,7 +21,7 @@ def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str,
             kind = getattr(member.model_fields.get("kind"), "annotation", None)
             yield from keys(member, f"{inner}." if kind is None else f"{inner} (kind = {get_args(kind)[0]!r}).")
         if not members:
-            default = "required" if info.is_required() else repr(info.get_default(call_default_factory=True))
+            default = "required" if info.is_required() else _literal(info.get_default(call_default_factory=True))
             yield f"{prefix}{name}", _type_name(info), default, info.description or "which of the kinds this entry is"
 
 
@@ -57,6 +58,10 @@ def _siblings(model: type[BaseModel], place: tuple[int | str, ...]) -> set[str]:
     parent = "".join(parts).removeprefix(".")
     dotted = (name.rpartition(".") for name, *_ in keys(model))
     return {leaf for above, _, leaf in dotted if above == parent}
+
+
+def _literal(value: object) -> str:
+    return repr(str(value) if isinstance(value, dt.date) else value)
 
 
 def _parts(annotation: Any) -> Iterator[Any]:

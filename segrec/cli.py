@@ -37,6 +37,7 @@ from segrec.show import (
     report_table,
     rows_of,
 )
+from segrec.synthetic import app as synthetic_app
 from serving.bundles import Bundles, newest_bundle
 from serving.server import serve as serve_until_stopped
 from serving.settings import ServerSettings
@@ -44,6 +45,7 @@ from serving.settings import ServerSettings
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
 eval_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure bundles offline.")
 app.add_typer(eval_app, name="eval")
+app.add_typer(synthetic_app, name="synthetic")
 
 STOPPED = 130
 """Exit code after Ctrl-C."""

@@ -23,10 +23,16 @@ MAY_IMPORT = {
 FORBIDDEN = {
     "segmentation": ("grpc", "google"),
     "recsys": ("grpc", "google", "offline_eval", "serving", "segrec"),
-    "offline_eval": ("grpc", "google", "recsys.training"),
-    "serving": ("recsys.training", "implicit"),
+    "offline_eval": ("grpc", "google", "recsys.training", "recsys.synthetic"),
+    "serving": ("recsys.training", "recsys.synthetic", "implicit"),
     "segrec": (),
 }
+PLANTED = "recsys.synthetic"
+"""The shop whose truth is known; only the command line, tests and benchmarks may know it."""
+
+OF_PLANTED = ("recsys.types", "recsys.errors", "recsys.keys", "recsys.data")
+"""All that it may know of us."""
+
 LAYERS = (
     {"types", "errors", "keys"},
     {"config", "protocols", "data", "threads"},
@@ -35,6 +41,7 @@ LAYERS = (
     {"bundle"},
     {"engine"},
     {"training"},
+    {"synthetic"},
 )
 """Inside recsys, upward only: a module imports from its own layer and those before it."""
 
@@ -50,6 +57,10 @@ def _imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: write the whole name of the module"
             yield node.module or "", node
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 def _layer(module: str) -> int:
@@ -80,6 +91,29 @@ def test_inside_recsys_imports_go_upward_only() -> None:
         own = _layer(".".join(parts))
         for module, node in _imports(path):
             if module.startswith("recsys.") and _layer(module) > own:
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {module}")
+    assert wrong == []
+
+
+def test_what_knows_the_truth_knows_only_types_and_data() -> None:
+    wrong = []
+    for path in sorted((ROOT / "recsys" / "synthetic").rglob("*.py")):
+        for module, node in _imports(path):
+            ours = module.split(".")[0] in PACKAGES
+            if ours and not any(_is_in(module, allowed) for allowed in (PLANTED, *OF_PLANTED)):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {module}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", ["recsys", "segmentation", "offline_eval", "serving"])
+def test_nothing_that_trains_or_answers_knows_the_truth(package: str) -> None:
+    wrong = []
+    for path in _files(package):
+        if path.is_relative_to(ROOT / "recsys" / "synthetic"):
+            continue
+        for module, node in _imports(path):
+            named = [f"{module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else [module]
+            if any(_is_in(name, PLANTED) for name in named):
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {module}")
     assert wrong == []
 

@@ -15,7 +15,10 @@ from world import END
 from recsys.bundle import Bundle
 from segrec import cli
 
-COMMANDS = ("import", "train", "recommend", "serve", "inspect", "config", "demo", "eval run")
+COMMANDS = (
+    *("import", "train", "recommend", "serve", "inspect", "config", "demo", "eval run"),
+    *("synthetic make", "synthetic score", "synthetic simulate", "synthetic customer", "synthetic config"),
+)
 
 
 @dataclass(frozen=True)

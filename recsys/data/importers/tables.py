@@ -1,7 +1,7 @@
 """A folder of tables, one file (or several of one form) per table, in any known format; a TOML mapping names what has other names.
 
-Without a mapping a table's file is called like the table (``interactions.csv``, ``items.parquet``, ``reviews.jsonl.gz``) and its columns
-like those of the contract. With one:
+Without a mapping a table's file is called like the table (``interactions.csv``, ``items.parquet``, ``reviews.jsonl.gz``), or its numbered
+parts are (``interactions-0001.csv``, ...), and its columns are called like those of the contract. With one:
 
     [interactions]
     file = "orders-*.csv"                                   # default: the table's name; * takes several files of the same form
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import codecs
 import glob
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -212,18 +213,24 @@ def _paths(folder: Path, table: Table, mapping: TableMapping) -> tuple[Path, ...
         if not paths:
             raise DataError(f"table {table.name}: {folder} has no file {mapping.file}; it has: {_listing(folder)}")
         return tuple(paths)
-    paths = sorted(path for path in folder.iterdir() if is_readable(path) and stem(path) == table.name)
-    if len(paths) > 1:
-        raise DataError(
-            f"table {table.name}: more than one file could be it: {', '.join(path.name for path in paths)}; name one in a mapping"
-        )
+    readable = sorted(path for path in folder.iterdir() if is_readable(path))
+    parts = tuple(path for path in readable if re.fullmatch(rf"{table.name}-\d+", stem(path)))
+    paths = [path for path in readable if stem(path) == table.name]
+    if parts and not paths:
+        return parts
+    if len(paths) + len(parts) > 1:
+        raise DataError(f"table {table.name}: more than one file could be it: {_names(*paths, *parts[:2])}; name one in a mapping")
     if not paths and table.required:
         raise DataError(f"{folder} has no table {table.name} ({table.meaning}), such as {table.name}.csv; it has: {_listing(folder)}")
     return tuple(paths)
 
 
 def _listing(folder: Path) -> str:
-    return ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    return _names(*folder.iterdir()) or "nothing"
+
+
+def _names(*paths: Path) -> str:
+    return ", ".join(sorted(path.name for path in paths))
 
 
 def _renamed_events(events: pa.Array, names: Mapping[str, str]) -> pa.Array:

@@ -78,6 +78,35 @@ def test_two_files_for_one_table_are_an_error(write: Write) -> None:
         open_shop("tables", write({"items.csv": "item_id,title\n", "items.jsonl": "{}"}))
 
 
+def test_numbered_parts_are_one_table_in_their_order(write: Write, import_source: Import) -> None:
+    files = {
+        "items.csv": "item_id,title\na,Apple\nb,Bread\nc,Cake\n",
+        "interactions-00000.csv": HEADER + "a,view,2024-05-01,c1\n",
+        "interactions-00002.csv": HEADER + "c,view,2024-05-03,c1\n",
+        "interactions-00001.csv": HEADER + "b,view,2024-05-02,c1\n",
+        "interactions-old.csv": "this is another thing\n",
+    }
+    done = import_source("tables", write(files))
+    assert done.column("item_id") == ["a", "b", "c"]
+    assert done.report.tables["interactions"].read == 3
+
+
+def test_a_part_may_lack_a_column_that_another_has(write: Write, import_source: Import) -> None:
+    files = {
+        "items-1.csv": "item_id,title\na,Apple\n",
+        "items-2.csv": "item_id,title,price\nb,Bread,2\n",
+        "interactions.csv": HEADER + LINE,
+    }
+    assert import_source("tables", write(files)).column("price", "items") == [None, 2.0]
+
+
+def test_parts_beside_a_whole_file_are_an_error(write: Write) -> None:
+    folder = write({f"interactions{part}.csv": HEADER + LINE for part in ("", "-1", "-2", "-3")} | {"items.csv": "item_id,title\na,A\n"})
+    words = r"table interactions: more than one file could be it: interactions-1.csv, interactions-2.csv, interactions.csv; name one"
+    with pytest.raises(DataError, match=words):
+        open_shop("tables", folder)
+
+
 def test_a_mapped_file_that_is_not_there_is_an_error(import_tables: Import) -> None:
     with pytest.raises(DataError, match=r"has no file orders-\*.csv; it has: items.csv"):
         import_tables(mapping='[interactions]\nfile = "orders-*.csv"')
