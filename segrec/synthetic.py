@@ -20,7 +20,7 @@ from recsys.training.stages import Progress
 from recsys.types import MAX_K
 from segrec.beside_truth import beside_truth
 from segrec.console import output, say, steps
-from segrec.recovery import score_table, score_world, scores_to_json, scores_to_markdown
+from segrec.recovery import score_notes, score_table, score_world, scores_to_json, scores_to_markdown
 from segrec.show import key_lines, report_table
 from segrec.simulated import simulation_tables
 from segrec.simulation import simulate_world
@@ -113,6 +113,7 @@ def score(
         print(scores_to_markdown(scores), end="")
     else:
         output().print(score_table(scores))
+        output().print("\n".join(score_notes(scores)), markup=False)
 
 
 @app.command()

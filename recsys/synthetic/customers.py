@@ -12,6 +12,9 @@ from recsys.synthetic.config import WorldConfig
 from recsys.synthetic.lexicon import Lexicon
 from recsys.types import Floats, Ints
 
+OWN_SENSITIVITY = 0.4
+"""Log standard deviation of price sensitivity where it is all the customer's own."""
+
 BLOCK = 4096
 """Customers made at once; part of what a seed means."""
 
@@ -101,7 +104,7 @@ def make_customers(config: WorldConfig, personas: Personas, first: int, n: int, 
         personas=of,
         tastes=(shared * personas.tastes[of] + own * rng.standard_normal((n, DIM))).astype(np.float32),
         value=value,
-        sensitivity=np.exp(shared * personas.sensitivity[of] + own * 0.4 * rng.standard_normal(n)).astype(np.float32),
+        sensitivity=np.exp(shared * personas.sensitivity[of] + own * OWN_SENSITIVITY * rng.standard_normal(n)).astype(np.float32),
         visits=np.exp(visits).astype(np.float32),
         missions=np.exp(missions).astype(np.float32),
         arrival=arrival,

@@ -20,10 +20,10 @@ from segrec.recovery.items import LOOKS_AT, score_cold_items, score_price, score
 from segrec.recovery.lists import answers, score_discovery, score_ranking
 from segrec.recovery.score import Score
 from segrec.recovery.subject import Subject
-from segrec.recovery.table import score_table, scores_to_json, scores_to_markdown
+from segrec.recovery.table import score_notes, score_table, scores_to_json, scores_to_markdown
 from segrec.recovery.texts import score_texts
 
-__all__ = ["Score", "score_subject", "score_table", "score_world", "scores_to_json", "scores_to_markdown"]
+__all__ = ["Score", "score_notes", "score_subject", "score_table", "score_world", "scores_to_json", "scores_to_markdown"]
 
 WORK = ".work"
 

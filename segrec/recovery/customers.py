@@ -6,15 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from recsys.synthetic.customers import OWN_SENSITIVITY
 from recsys.synthetic.visits import TYPE_TASTE
 from recsys.types import Ints
 from segmentation.profile import TIERS
 from segrec.recovery.measures import auc, captured, graded, rand_index, rank_correlation, weighted_kappa
 from segrec.recovery.score import Rows, Score, by_halves
 from segrec.recovery.subject import Subject
-
-OWN_SENSITIVITY = 0.4
-"""Log standard deviation of price sensitivity that is not the persona's, see `recsys.synthetic.customers`."""
 
 
 def score_customers(subject: Subject, rng: np.random.Generator) -> Iterator[Score]:

@@ -17,7 +17,7 @@ from recsys.threads import limit_threads
 from recsys.types import Flags, Floats, Query, ReasonCode, Recommendation, aware
 from segrec.recovery.lists import Best
 from segrec.recovery.measures import auc, rank_correlation
-from segrec.recovery.score import Rows, Score, by_halves
+from segrec.recovery.score import Rows, Score, by_halves, by_halves_of_both
 from segrec.recovery.subject import Subject
 
 COLD_DAYS = 60.0
@@ -53,13 +53,17 @@ def score_cold_items(subject: Subject, rng: np.random.Generator) -> Iterator[Sco
     found = _content_scores(subject, subject.bundle.sources[content[0]], cold)
     best = subject.by_batch(lambda rows: np.log(np.maximum(subject.likely(rows)[:, cold], 1e-12)))
     bought = _bought_later(subject)[:, cold]
-    values = np.stack([_within_customers(np.where(is_new, scores, np.nan), bought) for scores in (found, best)], axis=1)
-    measured = np.flatnonzero(np.isfinite(values).all(axis=1))
-    if not len(measured):
+    buyers = np.flatnonzero((bought & is_new & np.isfinite(found)).any(axis=1))
+    if not len(buyers):
         return
-    resampled = bootstrap([subject.customer_ids[row] for row in measured], values[measured], rng)
+    for_found, for_best = (_less_means(np.where(is_new, scores, np.nan))[buyers] for scores in (found, best))
+
+    def told_apart(customers: Rows, items: Rows) -> float:
+        return _within_customers(for_found[np.ix_(customers, items)], bought[np.ix_(buyers[customers], items)])
+
     note = f"{len(cold)} items of the last {COLD_DAYS:.0f} days, by their texts alone, within customers; best: the true probability"
-    yield Score.of("cold items", "AUC", resampled.mean(0), chance=0.5, best=resampled.mean(1).estimate, note=note)
+    interval = by_halves_of_both(told_apart, len(buyers), len(cold), rng)
+    yield Score.of("cold items", "AUC", interval, chance=0.5, best=_within_customers(for_best, bought[buyers]), note=note)
 
 
 def score_price(subject: Subject, lists: Sequence[Recommendation], rng: np.random.Generator) -> Score:
@@ -145,15 +149,18 @@ def _bought_later(subject: Subject) -> Flags:
     return bought
 
 
-def _within_customers(scores: Floats, bought: Flags) -> NDArray[np.float64]:
-    """AUC of each customer over scores (n, n_items) less their items' means, NaN = left out; NaN where they bought none or all of them."""
+def _less_means(scores: Floats) -> Floats:
+    """Scores less each item's mean over customers; NaN = none; (n, n_items)."""
     has_score = np.isfinite(scores)
-    means = np.where(has_score, scores, 0).sum(axis=0) / np.maximum(has_score.sum(axis=0), 1)
-    values = np.full(len(scores), np.nan)
-    for row in np.flatnonzero((bought & has_score).any(axis=1)):
-        said = has_score[row]
-        values[row] = auc(bought[row, said], (scores[row] - means)[said])
-    return values
+    return np.asarray(scores - np.where(has_score, scores, 0).sum(axis=0) / np.maximum(has_score.sum(axis=0), 1))
+
+
+def _within_customers(scores: Floats, bought: Flags) -> float:
+    """Mean AUC of customers over the items that they have scores of; NaN where nobody bought some of these and not others."""
+    has_score = np.isfinite(scores)
+    values = [auc(bought[row, said], scores[row, said]) for row, said in enumerate(has_score) if (bought[row] & said).any()]
+    defined = [value for value in values if np.isfinite(value)]
+    return float(np.mean(defined)) if defined else float("nan")
 
 
 def _causes(subject: Subject, lists: Sequence[Recommendation], rows: NDArray[np.intp]) -> tuple[NDArray[np.str_], Flags]:

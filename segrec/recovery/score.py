@@ -72,7 +72,24 @@ def by_halves(statistic: Statistic, n: int, rng: np.random.Generator, groups: ND
         return Interval(math.nan, math.nan, math.nan, n)
     _, of = np.unique(np.arange(n) if groups is None else groups, return_inverse=True)
     n_groups = int(of.max()) + 1
-    draws = np.array([statistic(np.flatnonzero(rng.permutation(n_groups)[of] < (n_groups + 1) // 2)) for _ in range(N_HALVES)])
-    draws = draws[np.isfinite(draws)]
-    low, high = np.quantile(draws, [0.025, 0.975]) if len(draws) else (math.nan, math.nan)
+    return _interval(estimate, [statistic(np.flatnonzero(_half(n_groups, rng)[of])) for _ in range(N_HALVES)], n)
+
+
+def by_halves_of_both(statistic: Callable[[Rows, Rows], float], n: int, n_items: int, rng: np.random.Generator) -> Interval:
+    """`by_halves` of a figure of customers and items, where few items may decide it for all customers: halves of both are drawn."""
+    estimate = statistic(np.arange(n), np.arange(n_items)) if n and n_items else math.nan
+    if not math.isfinite(estimate):
+        return Interval(math.nan, math.nan, math.nan, n)
+    draws = [statistic(np.flatnonzero(_half(n, rng)), np.flatnonzero(_half(n_items, rng))) for _ in range(N_HALVES)]
+    return _interval(estimate, draws, n)
+
+
+def _half(n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Flags of a random half of n."""
+    return np.asarray(rng.permutation(n) < (n + 1) // 2)
+
+
+def _interval(estimate: float, draws: list[float], n: int) -> Interval:
+    finite = np.array(draws)[np.isfinite(draws)]
+    low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (math.nan, math.nan)
     return Interval(estimate, float(low), float(high), n)

@@ -21,13 +21,18 @@ _WORDS = 2
 
 
 def score_table(scores: Sequence[Score]) -> Table:
-    """A row per score, with what chance and best are below it."""
+    """A row per score; `score_notes` says what chance and best are."""
     table = Table(title="how much of the planted truth was found", title_justify="left", box=box.SIMPLE_HEAD)
-    for column, heading in enumerate((*HEADINGS, "what chance and best are")):
-        table.add_column(heading, justify="right" if _WORDS <= column < len(HEADINGS) else "left", no_wrap=column < len(HEADINGS))
+    for column, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if column < _WORDS else "right", no_wrap=True)
     for score in scores:
-        table.add_row(*(Text(cell) for cell in (*_cells(score), score.note)))
+        table.add_row(*(Text(cell) for cell in _cells(score)))
     return table
+
+
+def score_notes(scores: Sequence[Score]) -> list[str]:
+    """What was measured, and what chance and best are, a line per score."""
+    return [f"- {score.part}, {score.measure}: {score.note}." for score in scores]
 
 
 def scores_to_json(scores: Sequence[Score]) -> str:
@@ -40,8 +45,7 @@ def scores_to_markdown(scores: Sequence[Score]) -> str:
     ruled = "|".join("---" if column < _WORDS else "---:" for column in range(len(HEADINGS)))
     lines = [f"| {' | '.join(HEADINGS)} |", f"|{ruled}|"]
     lines += [f"| {' | '.join(_cells(score))} |" for score in scores]
-    notes = [f"- {score.part}, {score.measure}: {score.note}." for score in scores]
-    return "\n".join([*lines, "", *notes]) + "\n"
+    return "\n".join([*lines, "", *score_notes(scores)]) + "\n"
 
 
 def _cells(score: Score) -> list[str]:

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
+from recsys.errors import DataError
 from recsys.synthetic.reviews import ASPECTS
 from recsys.synthetic.tables import customer_id, item_id
 from recsys.text.encoder import encode_texts, load_encoder
@@ -144,6 +145,8 @@ def _read(subject: Subject, shop: Path, cache: Path, rng: np.random.Generator, p
     table = pq.read_table(shop / "reviews.parquet", columns=["customer_id", "item_id", "event_time", "rating", "text"])
     has_text = pc.greater(pc.utf8_length(pc.fill_null(table["text"], "")), 0)
     both = table.filter(has_text).join(_written_before(subject), keys=["customer_id", "item_id", "event_time"], join_type="inner")
+    if table.num_rows and not both.num_rows:
+        raise DataError(f"no review in {shop} is one of its world's; the world was made by another state of the generator: make it again")
     lines, first = np.unique(both["review"].to_numpy(), return_index=True)  # two reviews of one moment count once
     drawn = np.sort(rng.permutation(len(lines))[:MAX_REVIEWS])
     lines, both = lines[drawn], both.take(first[drawn])
