@@ -40,7 +40,7 @@ from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 

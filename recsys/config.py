@@ -64,9 +64,24 @@ class TextConfig(Section):
 
 
 class IndexConfig(Section):
-    exact_below: int = Field(200_000, ge=0, description="catalogues with fewer vectors are searched exactly, larger ones through HNSW")
+    kind: Literal["auto", "exact", "hnsw", "ivf", "ivf_sq8", "ivf_pq"] = Field(
+        "auto",
+        description="how vectors are searched: all of them, through a graph (hnsw), or in the nearest lists, of whole vectors (ivf), "
+        "8-bit numbers (ivf_sq8) or short codes (ivf_pq); auto = exactly while that is quick, else the quickest that fits memory_mb",
+    )
+    exact_below: int | None = Field(
+        None, ge=0, description="for kind = 'auto': sets of fewer vectors are searched exactly; unset = as many as take about 2 ms"
+    )
+    memory_mb: float = Field(4096, gt=0, description="for kind = 'auto': memory that the searches of one index may keep busy")
+    recall: float = Field(
+        0.95,
+        ge=0.5,
+        le=0.99,
+        description="share of the true best 200 that an approximate search has to find; its effort is set by a sample when it is built",
+    )
     hnsw_links: int = Field(32, ge=4, description="links per vector of the HNSW graph")
-    hnsw_search: int = Field(128, ge=8, description="breadth of an HNSW search")
+    hnsw_search: int | None = Field(None, ge=8, description="least breadth of an HNSW search; unset = what recall asks for")
+    ivf_lists: int | None = Field(None, ge=1, description="number of lists; unset = about 3 times the square root of the number of vectors")
 
 
 class PopularConfig(Section):

@@ -18,8 +18,8 @@ def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str,
         shape = str(info.annotation)
         inner = f"{prefix}{name}" + (".NAME" if shape.startswith("dict") else "[]" if shape.startswith("tuple") else "")
         for member in members:
-            kind = getattr(member.model_fields.get("kind"), "annotation", None)
-            yield from keys(member, f"{inner}." if kind is None else f"{inner} (kind = {get_args(kind)[0]!r}).")
+            kinds = get_args(getattr(member.model_fields.get("kind"), "annotation", None))  # one names the member; several are a setting
+            yield from keys(member, f"{inner} (kind = {kinds[0]!r})." if len(kinds) == 1 else f"{inner}.")
         if not members:
             default = "required" if info.is_required() else _literal(info.get_default(call_default_factory=True))
             yield f"{prefix}{name}", _type_name(info), default, info.description or "which of the kinds this entry is"

@@ -108,7 +108,7 @@ def explain_tables(
 
 def manifest_tables(manifest: Mapping[str, Any]) -> list[Table]:
     """What is in a bundle: data, sizes, versions, metrics of its twin, shifted features."""
-    return [_facts(manifest), _files(manifest), *_metrics(manifest), _shift(manifest)]
+    return [_facts(manifest), _files(manifest), _indexes(manifest), *_metrics(manifest), _shift(manifest)]
 
 
 def _facts(manifest: Mapping[str, Any]) -> Table:
@@ -135,6 +135,16 @@ def _files(manifest: Mapping[str, Any]) -> Table:
         parts.setdefault("/".join(pieces[: 2 if pieces[0] in ("sources", "rankers") else 1]), []).append(entry["bytes"])
     for part, sizes in parts.items():
         table.add_row(part, str(len(sizes)), f"{sum(sizes) / 2**20:.1f}")
+    return table
+
+
+def _indexes(manifest: Mapping[str, Any]) -> Table:
+    """How the vectors of each part are searched, and why so."""
+    table = Table(title="vector indexes", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("part", "recall of 200, at least", "kind, and why"):
+        table.add_column(heading)
+    for part, facts in manifest["indexes"].items():
+        table.add_row(part, f"{facts['stated_recall']:.3f}", Text(facts["why"]))
     return table
 
 

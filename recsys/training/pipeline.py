@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from recsys.data.dataset import Dataset
 from recsys.errors import BundleError, DataError
 from recsys.features.spec import feature_names
 from recsys.ranking.lambdamart import LambdaMart
+from recsys.text.index_file import INDEX_FILE, unseal
 from recsys.threads import limit_threads
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.leaks import check_leaks, check_times
@@ -220,7 +221,13 @@ def _manifest(split: Split, folder: Path, shift: dict[str, Any], config: Config,
             "first_event": str(lines.times[0]),
             "last_event": str(lines.times[-1]),
         },
+        "indexes": {_part(path, folder): asdict(unseal(path)) for path in files if path.name == INDEX_FILE},
         "feature_shift": shift,
         "libraries": library_versions(),
         "provenance": dict(provenance),
     }
+
+
+def _part(index: Path, folder: Path) -> str:
+    """The part of a bundle that an index file, ``PART/index/index.faiss``, belongs to."""
+    return index.parent.parent.relative_to(folder).as_posix()

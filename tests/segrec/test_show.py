@@ -25,7 +25,7 @@ def test_inspect_gives_a_row_per_system_and_a_dash_for_what_was_not_measured() -
         **dict.fromkeys(("version", "as_of"), "v"),
         "data": {"interactions": 1, "customers": 1, "items": 1, "first_event": "", "last_event": "", "fingerprint": ""},
         "config": {"sources": {}, "strategies": {}},
-        **{name: {} for name in ("files", "provenance", "libraries", "feature_shift")},
+        **{name: {} for name in ("files", "provenance", "libraries", "feature_shift", "indexes")},
         "metrics": {"twin": "t", "about": {"from": "2024-05-01T00", "to": "2024-05-29T00"}, "figures": {"all purchases": figures}},
     }
     file = io.StringIO()

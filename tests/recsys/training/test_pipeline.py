@@ -250,3 +250,12 @@ def test_two_trainings_never_share_a_work_folder(small_dataset: Dataset, small_c
 def test_a_split_by_position_cannot_be_shipped(small_dataset: Dataset, small_config: Config, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no as_of and cannot be written"):
         train_on(Split((), small_dataset, None), small_config, tmp_path, work=tmp_path / "work")
+
+
+def test_the_manifest_says_how_each_index_searches_and_why(small_bundle: Path) -> None:
+    indexes = read_manifest(small_bundle)["indexes"]
+    assert set(indexes) == {"texts", "sources/als"}
+    for facts in indexes.values():
+        assert facts["kind"] == "exact"
+        assert facts["stated_recall"] == 1
+        assert facts["why"].startswith("exact: ")
