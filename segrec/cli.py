@@ -256,7 +256,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as left:
         if left.code == STOPPED:
-            say("stopped; a training goes on where it was when the same command is given again")
+            say("stopped; given again, the same command goes on where it was, if it trains or makes a planted shop")
         raise
 
 

@@ -20,12 +20,11 @@ from recsys.engine import Engine, Snapshot
 from recsys.errors import BundleError, ConfigError, DataError
 from recsys.selection.eligibility import on_sale
 from recsys.synthetic.shopper import Outcomes, Recommend, Shoppers, Visit, simulate, simulate_best
-from recsys.synthetic.truth import read_settings
-from recsys.synthetic.world import World
-from recsys.synthetic.writing import SHOP, TRUTH
+from recsys.synthetic.writing import SHOP
 from recsys.threads import limit_threads
 from recsys.training.stages import Progress, silent
 from recsys.types import STANDARD_EVENTS, History, Query, utc64
+from segrec.planted import open_world, require_trained_on
 from segrec.simulated import SimulationResult, compare
 from serving.bundles import Bundles, newest_bundle
 from serving.pb.recsys.v1 import recommender_pb2 as pb
@@ -196,14 +195,10 @@ def _require_possible(bundle: Bundle, strategies: Sequence[str], by: str | None,
 
 def _shoppers(folder: Path, dataset: Dataset, bundle: Bundle, n_customers: int, days: float, seed: int) -> Shoppers:
     """Who comes in the days after the bundle, which must be of the world's own shop."""
-    if bundle.as_of is None:
-        raise DataError(f"bundle {bundle.version} is from a split by position and has no time to simulate from")
-    if dataset.before(bundle.as_of).fingerprint != bundle.manifest["data"]["fingerprint"]:
-        raise DataError(f"bundle {bundle.version} was not trained on {folder / SHOP}; take one that was")
-    world = World.build(read_settings(folder / TRUTH))
-    end = bundle.as_of + np.timedelta64(round(days * 86_400), "s")
+    as_of = require_trained_on(bundle, folder, dataset)
+    end = as_of + np.timedelta64(round(days * 86_400), "s")
     try:
-        return Shoppers.of(world, bundle.as_of, end, n_customers, seed)
+        return Shoppers.of(open_world(folder), as_of, end, n_customers, seed)
     except ValueError as error:
         raise DataError(f"{error}; take a bundle trained as of an earlier time, such as a twin, or fewer days") from error
 

@@ -45,6 +45,11 @@ the level; whole numbers n are spread evenly over n - 1/2 to n + 1/2 first, or l
 by point. "Between the real" is the distance of the two real shops that are nearest to each other.
 """
 
+NOT_JUDGED = """\
+Sizes, such as the number of customers, and levels of money, such as the median price of a line, are shown and not judged: shops may be
+larger and dearer than others. Of money only the shape is judged.
+"""
+
 CAPTIONS = {
     "long-tail": "Left and right: share of lines in the items, or customers, that have least. Middle: lines of an item over its rank.",
     "baskets": "Share of baskets, or lines, up to a multiple of the median.",
@@ -88,7 +93,7 @@ def _lines(comparison: Comparison, pictures: Sequence[tuple[str, str]], command:
 
 
 def _figures(comparison: Comparison) -> Iterator[str]:
-    yield "## Figures\n"
+    yield f"## Figures\n\n{NOT_JUDGED}"
     names = [shop.name for shop in comparison.shops]
     rows: list[list[str]] = []
     for group in shown_groups(comparison.shops):

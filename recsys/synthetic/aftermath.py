@@ -84,7 +84,7 @@ def lines_of(scene: Scene, purchases: Purchases, rng: np.random.Generator) -> Li
     days = scene.visits.days[purchases.visits]
     n, weeks = len(purchases), scene.model.calendar.weeks(days)
     depth = scene.model.calendar.depth[weeks, purchases.items]
-    fit = np.einsum("nd,nd->n", scene.customers.tastes[owners], items.vectors[purchases.items])
+    fit = min(1.0, scene.model.signals.taste) * np.einsum("nd,nd->n", scene.customers.tastes[owners], items.vectors[purchases.items])
     quality, noise = items.quality[purchases.items], rng.standard_normal((n, len(ASPECTS)), np.float32)
     is_delayed = rng.random(n) < _DELAYED
     dear = scene.customers.sensitivity[owners] * (items.dearness[purchases.items] - 4 * depth)
@@ -104,13 +104,15 @@ def lines_of(scene: Scene, purchases: Purchases, rng: np.random.Generator) -> Li
 
 
 def reviews_of(scene: Scene, purchases: Purchases, lines: Lines, rng: np.random.Generator) -> Reviews:
-    """Who writes: those strongly pleased or displeased three times as often as the others."""
-    n = len(purchases)
+    """Who writes: those strongly pleased or displeased more often than the others, as far as texts tell the truth."""
+    truth = scene.model.signals.text
     strength = 0.5 + np.minimum(np.abs(lines.satisfaction), 2)
-    likely = scene.model.behaviour.reviews * strength / max(float(strength.mean()), 1e-6) if n else strength
-    rows = np.flatnonzero(rng.random(n) < likely)
+    likely = (
+        scene.model.behaviour.reviews * (1 - truth + truth * strength / max(float(strength.mean()), 1e-6)) if len(strength) else strength
+    )
+    rows = np.flatnonzero(rng.random(len(purchases)) < likely)
     days = scene.visits.days[purchases.visits[rows]] + rng.uniform(3, 25, len(rows))
-    is_true = rng.random(len(rows)) < scene.model.signals.text
+    is_true = rng.random(len(rows)) < truth
     source = np.where(is_true, rows, rng.permutation(rows))  # a false review says what another one should have
     pleased = lines.satisfaction[source]
     stars = np.clip(np.round(3.4 + 1.5 * pleased + 0.3 * rng.standard_normal(len(rows))), 1, 5)

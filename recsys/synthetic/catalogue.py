@@ -22,8 +22,8 @@ NO_ATTRIBUTE = -1
 MAX_ATTRIBUTES = 4
 _MIN_ITEMS_PER_TYPE = 6
 _DEARNESS_SD = 0.45
-_TYPE_APPEAL_SD, _PRICE_APPEAL = 0.7, -0.2
-"""Log appeal of types beside price, and per unit of log price: what is dear is looked for less often."""
+_TYPE_APPEAL_SD, _PRICE_APPEAL = 0.7, -0.25
+"""Log appeal of types beside price, and per unit of log price and of `signals.price`: what is dear is looked for less often."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class PlantedItems:
     appeal:     utility to everybody; quality: standard normal, seen in reviews and returns; float32
     dearness:   log price against the type's usual, standardised; prices: money; float32
     launch_day: days after the world's first, negative = before it; float32
+    rating:     the shop's own guess of appeal, which orders its pages; float32
     positions:  place on the type's page, 1 is best; int32
     pages:      the items of each type, in page order
     """
@@ -84,6 +85,7 @@ class PlantedItems:
     dearness: Floats
     prices: Floats
     launch_day: Floats
+    rating: Floats
     positions: Ints
     pages: tuple[Ints, ...]
 
@@ -120,7 +122,8 @@ def make_catalogue(config: WorldConfig, lexicon: Lexicon, rng: np.random.Generat
     appeal = (config.behaviour.popularity * (0.95 * rng.standard_normal(n) + 0.3 * quality)).astype(np.float32)
     base = np.array([lexicon.types[word].price for word in types.words])[true.types]
     cents = np.maximum(np.round(base * np.exp(_DEARNESS_SD * dearness) * 10) * 10 - 1, 9)  # prices end in nine
-    positions, pages = _pages(true.types, len(types), appeal + rng.standard_normal(n, np.float32))
+    rating = appeal + rng.standard_normal(n, np.float32)
+    positions, pages = _pages(true.types, len(types), rating)
     is_new = (rng.random(n) < config.behaviour.new_items) & (positions > 1)  # no type is without any item on the first day
     launch = np.where(is_new, 7 * np.floor(rng.uniform(0, config.n_days, n) / 7), rng.uniform(-720, -30, n))  # the calendar knows weeks
     items = PlantedItems(
@@ -133,6 +136,7 @@ def make_catalogue(config: WorldConfig, lexicon: Lexicon, rng: np.random.Generat
         dearness=dearness,
         prices=(cents / 100).astype(np.float32),
         launch_day=launch.astype(np.float32),
+        rating=rating,
         positions=positions,
         pages=pages,
     )
@@ -146,10 +150,11 @@ def _types(config: WorldConfig, lexicon: Lexicon, rng: np.random.Generator) -> T
     chosen = [lexicon.types[word] for word in words]
     row_of = {kind.noun: row for row, kind in enumerate(chosen)}
     log_price = np.log([kind.price for kind in chosen])
+    price_appeal = _PRICE_APPEAL * config.signals.price
     return Types(
         words=words,
         vectors=_vectors(rng, n),
-        appeal=(_TYPE_APPEAL_SD * rng.standard_normal(n) + _PRICE_APPEAL * (log_price - log_price.mean())).astype(np.float32),
+        appeal=(_TYPE_APPEAL_SD * rng.standard_normal(n) + price_appeal * (log_price - log_price.mean())).astype(np.float32),
         cycle_days=np.array([kind.cycle_days or np.nan for kind in chosen], np.float32),
         season_peak=np.array([kind.season_peak or np.nan for kind in chosen], np.float32),
         complement=np.array([row_of.get(kind.complement or "", -1) for kind in chosen], np.int32),
@@ -182,20 +187,14 @@ def _draw_facts(of_item: Ints, lexicon: Lexicon, types: Types, rng: np.random.Ge
 
 
 def _written_facts(truth: float, lexicon: Lexicon, types: Types, true: Facts, rng: np.random.Generator) -> Facts:
-    """The facts that the rows state: each is the true one with probability `truth`, else one drawn as if for another item.
-
-    Where the type is not the true one, brand and attributes are of the stated type: a row is false as a whole or in details.
-    """
-    n = len(true.types)
-    is_true_type = rng.random(n) < truth
-    stated = np.where(is_true_type, true.types, rng.permutation(true.types)).astype(np.int32)
+    """The facts that the rows state: each row is true as a whole with probability `truth`, else as if of another item."""
+    is_true = rng.random(len(true.types)) < truth
+    stated = np.where(is_true, true.types, rng.permutation(true.types)).astype(np.int32)
     drawn = _draw_facts(stated, lexicon, types, rng)
-    keeps_brand = is_true_type & (rng.random(n) < truth)
-    keeps_value = is_true_type[:, None] & (rng.random(drawn.attributes.shape) < truth)
     return Facts(
         stated,
-        np.where(keeps_brand, true.brands, drawn.brands).astype(np.int32),
-        np.where(keeps_value, true.attributes, drawn.attributes).astype(np.int32),
+        np.where(is_true, true.brands, drawn.brands).astype(np.int32),
+        np.where(is_true[:, None], true.attributes, drawn.attributes).astype(np.int32),
     )
 
 

@@ -34,8 +34,8 @@ LEFT_PAGE = 0.25
 INTENT, DUE = 2.0, 2.0
 """Utility on a list of an item whose type the visit is for; further utility of the very item that met the need last time."""
 
-LIST_OUTSIDE = 6.0
-"""Utility of ignoring a list."""
+LIST_OUTSIDE = 5.0
+"""Utility of ignoring a list, over what the spread of wanting adds to the best of many items."""
 
 _A_QUARTER = 0.25
 _STRONGEST = 70.0
@@ -46,6 +46,7 @@ class ChoiceModel:
     """What everybody's choices follow.
 
     outside: utility of leaving the page of each type; float32 (n_types,)
+    list_outside: utility of ignoring a list
     """
 
     items: PlantedItems
@@ -53,6 +54,7 @@ class ChoiceModel:
     signals: Signals
     behaviour: Behaviour
     outside: Floats
+    list_outside: float
 
     @staticmethod
     def of(items: PlantedItems, calendar: Calendar, signals: Signals, behaviour: Behaviour) -> ChoiceModel:
@@ -61,7 +63,7 @@ class ChoiceModel:
         bias = behaviour.position_bias
         weights = [np.exp(items.appeal[page] + spread - bias * np.log(items.positions[page])).sum() for page in items.pages]
         outside = np.log(np.array(weights)) + np.log(LEFT_PAGE / (1 - LEFT_PAGE))
-        return ChoiceModel(items, calendar, signals, behaviour, outside.astype(np.float32))
+        return ChoiceModel(items, calendar, signals, behaviour, outside.astype(np.float32), LIST_OUTSIDE + spread)
 
     def wanting(self, customers: Customers, owners: Ints, weeks: NDArray[np.intp], items: Ints) -> Floats:
         """What of each item's utility is the customer's own; float32 (m, n).

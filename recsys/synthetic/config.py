@@ -25,10 +25,13 @@ class Signals(_Section):
         0.5,
         ge=0,
         le=1,
-        description="share of the variance of taste and price sensitivity that the persona explains",
+        description="share of the variance of taste and price sensitivity that the persona explains; its rates and told needs fade with it",
     )
     text: float = Field(
-        1.0, ge=0, le=1, description="share of the facts in item rows, reviews and messages that are true; the others are drawn at random"
+        1.0,
+        ge=0,
+        le=1,
+        description="share of item rows, reviews and notices of leaving that are true; the rest tell of others, or nothing",
     )
     tier: float = Field(
         0.8, ge=0, le=5, description="utility that one standard deviation of dearness gains per standard deviation of the customer's value"
@@ -39,7 +42,7 @@ class Signals(_Section):
     taste: float = Field(
         1.3, ge=0, le=5, description="standard deviation of what taste adds to utility; 0.6 of it between types; 0 = all want the same"
     )
-    hidden: float = Field(0.3, ge=0, le=1, description="share of the variance of taste that lies in nothing the shop could write down")
+    hidden: float = Field(0.3, ge=0, le=1, description="share of the variance of an item's vector that the shop could write down nowhere")
     value: float = Field(0.85, ge=0, le=2, description="log standard deviation of how often and how much customers buy; 0 = all alike")
 
 
@@ -84,16 +87,17 @@ class WorldConfig(_Section):
     n_customers: int = Field(2000, ge=20, le=10_000_000, description="customers, from 20 to 10 million")
     n_items: int = Field(1000, ge=60, le=200_000, description="items, from 60 to 200,000")
     n_days: int = Field(365, ge=28, le=3650, description="length of the history in days")
-    start: dt.date = Field(dt.date(2024, 1, 1), description="its first day")
+    start: dt.date = Field(dt.date(2024, 1, 1), ge=dt.date(1995, 1, 1), le=dt.date(2100, 1, 1), description="its first day")
     texts: bool = Field(True, description="write descriptions, reviews and messages; titles are always written")
     signals: Signals = Signals()
     behaviour: Behaviour = Behaviour()
     mess: Mess = Mess()
 
     def null(self) -> WorldConfig:
-        """The same world where segments, texts, tiers and prices carry nothing: whatever finds a gain in it is wrong."""
+        """The same world where segments, texts, tiers, prices and promotions carry nothing: whatever finds a gain in them is wrong."""
         nothing = {"segment": 0.0, "text": 0.0, "tier": 0.0, "price": 0.0, "value": 0.0}
-        return self.model_copy(update={"signals": self.signals.model_copy(update=nothing)})
+        signals, behaviour = self.signals.model_copy(update=nothing), self.behaviour.model_copy(update={"promotion": 0.0})
+        return self.model_copy(update={"signals": signals, "behaviour": behaviour})
 
 
 def load_world_config(path: Path) -> WorldConfig:

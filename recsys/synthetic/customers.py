@@ -15,6 +15,12 @@ from recsys.types import Floats, Ints
 OWN_SENSITIVITY = 0.4
 """Log standard deviation of price sensitivity where it is all the customer's own."""
 
+OWN_VISITS, OWN_CHURN = 0.6, 0.5
+"""Log standard deviations that are a customer's own: of visits, at a spread of value of 1 and a value level that is known; of leaving."""
+
+VALUE_IN_VISITS = 0.8
+"""What one standard deviation of the value level adds to the logarithm of visits, at a spread of value of 1."""
+
 BLOCK = 4096
 """Customers made at once; part of what a seed means."""
 
@@ -44,7 +50,7 @@ class Customers:
     personas:    int32; tastes: float32 (n, DIM), components of unit variance
     value:       value level, standard normal; sensitivity: to prices, 1 is usual; float32
     visits:      per day; missions: types looked for per visit on average; float32
-    arrival, churn: days; churn is infinite only where churn_per_year is tiny; float64
+    arrival, churn: days; float64
     churn_rate:  per day; float32
     is_chinese:  writes in Chinese; bool
     """
@@ -87,15 +93,18 @@ def make_customers(config: WorldConfig, personas: Personas, first: int, n: int, 
     """The customers first, first + 1, ..., first + n - 1 of a world.
 
     Taste and price sensitivity are sums of what the persona gives and what is the customer's own, in shares `signals.segment` and the
-    rest of the variance.
+    rest of the variance; the persona's visit and churn rates count in the same measure. Where prices do not matter (`signals.price` 0)
+    nobody is more sensitive to them than others.
     """
     shared, own = np.sqrt(config.signals.segment), np.sqrt(1 - config.signals.segment)
     of = rng.integers(len(personas), size=n).astype(np.int32)
     value = rng.standard_normal(n, np.float32)
     spread, days = config.signals.value, config.behaviour
-    visits = np.log(days.visits_per_month / 30) + spread * (0.8 * value + 0.6 * rng.standard_normal(n)) + shared * personas.visits[of]
+    visits = np.log(days.visits_per_month / 30) + spread * (VALUE_IN_VISITS * value + OWN_VISITS * rng.standard_normal(n))
+    visits += shared * personas.visits[of]
     missions = np.log(days.missions_per_visit) + spread * (0.4 * value + 0.3 * rng.standard_normal(n))
-    churn_rate = days.churn_per_year / 365 * np.exp(shared * personas.churn[of] + 0.5 * rng.standard_normal(n))
+    churn_rate = days.churn_per_year / 365 * np.exp(shared * personas.churn[of] + OWN_CHURN * rng.standard_normal(n))
+    sensitivity = shared * personas.sensitivity[of] + own * OWN_SENSITIVITY * rng.standard_normal(n)
     comes_later = rng.random(n) < days.newcomers
     arrival = np.where(comes_later, rng.uniform(0, 0.95 * config.n_days, n), rng.uniform(-365, 0, n))
     lifetime = rng.standard_exponential(n) / np.maximum(churn_rate, 1e-12)
@@ -104,7 +113,7 @@ def make_customers(config: WorldConfig, personas: Personas, first: int, n: int, 
         personas=of,
         tastes=(shared * personas.tastes[of] + own * rng.standard_normal((n, DIM))).astype(np.float32),
         value=value,
-        sensitivity=np.exp(shared * personas.sensitivity[of] + own * OWN_SENSITIVITY * rng.standard_normal(n)).astype(np.float32),
+        sensitivity=np.exp(sensitivity if config.signals.price > 0 else 0 * sensitivity).astype(np.float32),
         visits=np.exp(visits).astype(np.float32),
         missions=np.exp(missions).astype(np.float32),
         arrival=arrival,

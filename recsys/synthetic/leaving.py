@@ -48,6 +48,11 @@ class Leaving:
         still = np.clip(busy(np.clip(times, self.day, self.end)) - start, 0, None) / all_days
         return np.asarray((still * weights).sum(axis=1))
 
+    def still_here(self, owners: Ints) -> NDArray[np.float64]:
+        """Probability that each customer has not left; (m,)."""
+        times, weights = self._posterior(owners)
+        return np.asarray((weights * (times > self.day)).sum(axis=1))
+
     def no_purchase(self, owners: Ints, buying_visits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability of no visit with a purchase until `end`, given such visits per busy day; (m,)."""
         times, weights = self._posterior(owners)

@@ -37,15 +37,16 @@ def mess_up(world: World, block: int, clean: pa.Table) -> tuple[pa.Table, pa.Tab
 
 
 def _crawled(world: World, block: int, n: int, schema: pa.Schema) -> pa.Table:
-    """Views of all items in turn, seconds apart, by visitors who never buy."""
+    """Views in turn of all items that were there on the first day, seconds apart, by visitors who never buy."""
     rng = world.rng("bots", block)
+    there = np.flatnonzero(world.model.items.launch_day <= 0)
     bot, step = np.divmod(np.arange(n), VIEWS_PER_BOT)
     start = rng.uniform(0, world.config.n_days - 1, n // VIEWS_PER_BOT + 1)
     times = world.model.calendar.times(start[bot] + step * 2 / 86_400)
     visitors = pc.binary_join_element_wise(f"bot{block}-", pa.array(bot).cast(pa.string()), "")
     columns = {
         "event_id": pc.binary_join_element_wise(f"b{block}-", pa.array(np.arange(n)).cast(pa.string()), ""),
-        "item_id": item_id(((rng.integers(len(world.model.items)) + np.arange(n)) % len(world.model.items)).astype(np.int32)),
+        "item_id": item_id(there[(rng.integers(len(there)) + np.arange(n)) % len(there)].astype(np.int32)),
         "visitor_id": visitors,
         "event": pa.repeat("view", n),
         "event_time": pa.array(times, pa.timestamp("us", "UTC")),

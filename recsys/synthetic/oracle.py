@@ -57,7 +57,9 @@ class Oracle:
 
     def purchase_probabilities(self, owners: Ints) -> Floats:
         """Probability of buying each item at least once; float32 (m, n_items). Best first, this is the best ranking there can be."""
-        return np.asarray(1 - np.exp(-self._alive(owners)[:, None] * self.expected(owners).total), np.float32)
+        here = self._leaving.still_here(owners)
+        share = self._alive(owners) / np.maximum(here, 1e-12)  # of the horizon, in which those who are here come
+        return np.asarray(here[:, None] * -np.expm1(-share[:, None] * self.expected(owners).total), np.float32)
 
     def expected_spend(self, owners: Ints) -> NDArray[np.float64]:
         """Money expected from each customer; (m,)."""

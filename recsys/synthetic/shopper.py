@@ -334,8 +334,12 @@ def _columns(n: int) -> Iterator[Ints]:
 def _visits(world: World, found: Coming) -> Iterator[Visit]:
     owners, times = found.scene.visits.owners, world.model.calendar.times(found.scene.visits.days)
     ids = customer_id(found.numbers[owners]).to_pylist()
-    for id_, guest, block, row, time in zip(ids, found.is_guest, found.blocks, found.rows, times, strict=True):
-        yield Visit(None if guest else id_, f"v{block}-{row}" if guest else None, aware(time), f"r{block}-{row}")
+    numbers = np.zeros(len(found), np.uint32)
+    for block in np.unique(found.blocks):
+        mine = found.blocks == block
+        numbers[mine] = world.visit_numbers(int(block), found.rows[mine])
+    for id_, guest, block, number, time in zip(ids, found.is_guest, found.blocks, numbers, times, strict=True):
+        yield Visit(None if guest else id_, f"v{block}-{number}" if guest else None, aware(time), f"r{block}-{number}")
 
 
 def _luck(world: World, found: Coming, seed: int) -> Doubles:

@@ -1,7 +1,9 @@
 """Recommendation lists that the shop showed at the start of some visits, chosen with known probabilities, and what came of them.
 
-The logging policy: the items, in order of appeal, are dealt into as many pools as a list has places; each place draws from its pool
-with weights exp(appeal). So no item stands twice in a list, and a propensity is exact.
+The logging policy: the items on sale, in the shop's own order, are dealt into as many pools as a list has places; each place draws from its
+pool with weights rank to the minus one half. So no item stands twice in a list, and a propensity is exact.
+
+On a list an item is bought, once chosen, as on a page where it is what the visit is for; if it is not, its wanting counts INTENT less.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.synthetic.behaviour import Purchases, Scene
-from recsys.synthetic.choice import ABANDONED, DUE, INTENT, LIST_OUTSIDE, buying, choice_probabilities
+from recsys.synthetic.choice import ABANDONED, DUE, INTENT, buying, choice_probabilities
 from recsys.synthetic.visits import NEED, SHOWN, Missions
 from recsys.types import Flags, Floats, Ints
 
@@ -53,17 +55,29 @@ class Shown:
         return Purchases(self.visits[rows], nothing, listed, np.full(n, SHOWN, np.int8), nothing.astype(np.int32))
 
 
-def draw_shown(scene: Scene, missions: Missions, last_met: Ints, rng: np.random.Generator) -> Shown:
-    """Lists and answers. last_met: item that met each mission's need last time, -1 = none; (n_missions,)."""
+def draw_shown(scene: Scene, missions: Missions, last_met: Ints, by_pages: Purchases, rng: np.random.Generator) -> Shown:
+    """Lists and answers.
+
+    last_met: item that met each mission's need last time, -1 = none; (n_missions,)
+    by_pages: lines bought from pages; whoever has a durable item from an earlier visit does not buy it again
+    """
     n_visits = len(scene.visits)
     visits = np.flatnonzero(rng.random(n_visits) < scene.model.behaviour.shown)
     items, propensities = _logged_lists(scene, visits, rng)
-    answers = answer_probabilities(scene, visits, items, intents(scene, missions, last_met, visits, items))
-    chosen = _choose(answers[0], rng)
-    likely = np.take_along_axis(answers[1], np.maximum(chosen, 0)[:, None], axis=1)[:, 0] if len(visits) else np.zeros(0)
-    bought = (chosen >= 0) & (rng.random(len(visits)) < likely)
-    carted = bought | ((chosen >= 0) & (rng.random(len(visits)) < ABANDONED))
-    return Shown(visits, items, propensities, *answers, chosen, bought, carted)
+    chances, likely = answer_probabilities(scene, visits, items, intents(scene, missions, last_met, visits, items))
+    chosen = _choose(chances, rng)
+    rows = np.flatnonzero(chosen >= 0)
+    keen = np.zeros(len(visits), np.bool_)
+    keen[rows] = rng.random(len(rows)) < likely[rows, chosen[rows]]
+    left = rng.random(len(visits)) < ABANDONED
+    has = _first_visits(scene, by_pages.visits, by_pages.items)
+    owned = _is_owned(scene, has, visits, items)
+    sold = keen & ~np.take_along_axis(owned, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
+    by_lists = _first_visits(scene, visits[sold], items[sold, chosen[sold]])
+    owned |= _is_owned(scene, by_lists, visits, items)  # bought from an earlier list
+    bought = keen & ~np.take_along_axis(owned, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
+    likely = np.where(owned, 0, likely).astype(np.float32)
+    return Shown(visits, items, propensities, chances, likely, chosen, bought, bought | ((chosen >= 0) & left))
 
 
 def answer_probabilities(scene: Scene, visits: NDArray[np.intp], lists: Ints, intent: Floats) -> tuple[Floats, Floats]:
@@ -77,7 +91,7 @@ def answer_probabilities(scene: Scene, visits: NDArray[np.intp], lists: Ints, in
     items = np.where(is_item, lists, 0)
     wanting = scene.model.wanting(scene.customers, scene.visits.owners[visits], weeks, items)
     weights = np.where(is_item, scene.model.list_weights(wanting, weeks, items, intent), 0).astype(np.float32)
-    return choice_probabilities(weights, np.full(1, LIST_OUTSIDE, np.float32)), buying(wanting + intent - INTENT)
+    return choice_probabilities(weights, np.full(1, scene.model.list_outside, np.float32)), buying(wanting + intent - INTENT)
 
 
 def intents(scene: Scene, missions: Missions, last_met: Ints, visits: NDArray[np.intp], lists: Ints) -> Floats:
@@ -95,17 +109,36 @@ def intents(scene: Scene, missions: Missions, last_met: Ints, visits: NDArray[np
 def _logged_lists(scene: Scene, visits: NDArray[np.intp], rng: np.random.Generator) -> tuple[Ints, Floats]:
     """What the logging policy showed, and how likely each item was at its place."""
     items, weeks = scene.model.items, scene.model.calendar.weeks(scene.visits.days[visits])
-    order = np.argsort(-items.appeal, kind="stable").astype(np.int32)
+    order = np.argsort(-items.rating, kind="stable").astype(np.int32)
     lists, chances = np.zeros((len(visits), PLACES), np.int32), np.zeros((len(visits), PLACES), np.float32)
     for week in np.unique(weeks):
         mine = np.flatnonzero(weeks == week)
         there = order[items.launch_day[order] <= 7 * week]
         for place in range(PLACES):
             pool = there[place::PLACES]
-            weight = np.exp(items.appeal[pool].astype(np.float64))
+            weight = 1 / np.sqrt(np.arange(1, len(pool) + 1))
             drawn = rng.choice(len(pool), len(mine), p=weight / weight.sum())
             lists[mine, place], chances[mine, place] = pool[drawn], (weight / weight.sum())[drawn]
     return lists, chances
+
+
+def _first_visits(scene: Scene, visits: NDArray[np.intp], items: Ints) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Durable items that customers bought, as sorted keys of owner and item, and the first visit with each."""
+    durable = scene.model.items.is_durable[items]
+    keys = scene.visits.owners[visits[durable]].astype(np.int64) * len(scene.model.items) + items[durable]
+    order = np.lexsort((visits[durable], keys))
+    found, first = np.unique(keys[order], return_index=True)
+    return found, visits[durable][order][first]
+
+
+def _is_owned(scene: Scene, has: tuple[NDArray[np.int64], NDArray[np.intp]], visits: NDArray[np.intp], lists: Ints) -> NDArray[np.bool_]:
+    """Listed items that the customer has from an earlier visit; (m, k)."""
+    keys, first = has
+    if not len(keys):
+        return np.zeros(lists.shape, np.bool_)
+    asked = scene.visits.owners[visits].astype(np.int64)[:, None] * len(scene.model.items) + lists
+    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return np.asarray((keys[at] == asked) & (first[at] < visits[:, None]))
 
 
 def _choose(probabilities: Floats, rng: np.random.Generator) -> Ints:

@@ -19,7 +19,7 @@ from recsys.synthetic.messages import INTENTS, write_message
 from recsys.synthetic.reviews import ASPECTS, AspectOpinion, Language, ReviewFacts, write_review
 from recsys.synthetic.shown import PLACES
 from recsys.synthetic.world import Block, World
-from recsys.types import CART, PURCHASE, RETURN, STANDARD_EVENTS, VIEW, Ints
+from recsys.types import CART, PURCHASE, RETURN, STANDARD_EVENTS, VIEW, Ints, Times
 
 _TIME = pa.timestamp("us", "UTC")
 _SECONDS_PER_STEP = 20
@@ -74,22 +74,20 @@ def customers_table(world: World, block: Block) -> pa.Table:
 def interactions_table(world: World, block: Block) -> pa.Table:
     """Views, carts, purchases and returns by time; clean, see `recsys.synthetic.mess` for what exports suffer from."""
     rows = _rows(block)
-    time = world.model.calendar.times(rows.days) + rows.seconds.astype("timedelta64[s]")
-    is_within = time < world.model.calendar.times(np.array(float(world.config.n_days)))
-    order = np.lexsort((rows.events, time))
-    order = order[is_within[order]]
+    time, order = _in_time(world, block, rows)
     visits = rows.visits[order]
     guest = block.is_guest[visits] & (rows.events[order] != RETURN)  # what comes back has an address
     prefix = str(block.number)
-    occasion = _ids(f"{prefix}-", visits)
+    numbers = world.visit_numbers(block.number, visits)
+    occasion = _ids(f"{prefix}-", numbers)
     owners = customer_id(block.scene.customers.first + block.scene.visits.owners[visits])
     events = pa.DictionaryArray.from_arrays(rows.events[order], pa.array(STANDARD_EVENTS)).cast(pa.string())
     return pa.table(
         {
-            "event_id": _ids(f"e{prefix}-", order),
+            "event_id": _ids(f"e{prefix}-", np.arange(len(order))),
             "item_id": item_id(rows.items[order]),
             "customer_id": pc.if_else(pa.array(guest), None, owners),
-            "visitor_id": pc.if_else(pa.array(guest), _ids(f"v{prefix}-", visits), None),
+            "visitor_id": pc.if_else(pa.array(guest), _ids(f"v{prefix}-", numbers), None),
             "event": events,
             "event_time": pa.array(time[order], _TIME),
             "basket_id": pc.if_else(pa.array(rows.events[order] == PURCHASE), occasion, None),
@@ -100,29 +98,41 @@ def interactions_table(world: World, block: Block) -> pa.Table:
     )
 
 
-def purchase_event_ids(block: Block) -> pa.Array:
-    """The event_id of each line bought, in the order of `Block.purchases`."""
-    start = _n_before_purchases(block)
-    return _ids(f"e{block.number}-", np.arange(start, start + len(block.purchases)))
+def purchase_event_ids(world: World, block: Block) -> pa.Array:
+    """The event_id of each line bought, in the order of `Block.purchases`; null for the few that fall after the last day."""
+    rows = _rows(block)
+    _, order = _in_time(world, block, rows)
+    place = np.full(len(rows.visits), -1)
+    place[order] = np.arange(len(order))
+    mine = place[np.flatnonzero(rows.events == PURCHASE)]
+    return pc.if_else(pa.array(mine >= 0), _ids(f"e{block.number}-", mine), None)
+
+
+def visitors_table(world: World, block: Block) -> pa.Table:
+    """Whose the visits without a login were; part of the truth."""
+    rows = np.flatnonzero(block.is_guest)
+    owners = block.scene.customers.first + block.scene.visits.owners[rows]
+    return pa.table({"visitor_id": _ids(f"v{block.number}-", world.visit_numbers(block.number, rows)), "customer_id": customer_id(owners)})
 
 
 def exposures_table(world: World, block: Block) -> pa.Table:
     """The logged lists, a row per place."""
     shown, visits = block.shown, block.scene.visits
     at = np.repeat(shown.visits, PLACES)
+    numbers = world.visit_numbers(block.number, at)
     guest = pa.array(block.is_guest[at])
     n = len(at)
     return pa.table(
         {
-            "request_id": _ids(f"r{block.number}-", at),
+            "request_id": _ids(f"r{block.number}-", numbers),
             "item_id": item_id(shown.items.ravel()),
             "position": pa.array(np.tile(np.arange(1, PLACES + 1), len(shown))),
             "event_time": pa.array(world.model.calendar.times(visits.days[at]), _TIME),
             "customer_id": pc.if_else(guest, None, customer_id(block.scene.customers.first + visits.owners[at])),
-            "visitor_id": pc.if_else(guest, _ids(f"v{block.number}-", at), None),
+            "visitor_id": pc.if_else(guest, _ids(f"v{block.number}-", numbers), None),
             "placement": pa.repeat("home", n),
             "propensity": pa.array(shown.propensities.ravel().astype(np.float64)),
-            "strategy": pa.repeat("appeal, drawn", n),
+            "strategy": pa.repeat("drawn by rank", n),
         }
     )
 
@@ -180,7 +190,7 @@ def stated(world: World) -> list[tuple[ItemType, str, list[str]]]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Interactions of a block, as parallel arrays, before they are sorted; a row's number is part of its event_id.
+    """Interactions of a block, as parallel arrays, before they are sorted.
 
     days: when the visit began, or when it came back; seconds: after that; quantities, values: NaN = none
     """
@@ -227,10 +237,11 @@ def _rows(block: Block) -> _Rows:
     )
 
 
-def _n_before_purchases(block: Block) -> int:
-    """Rows of `_rows` that stand before the purchases."""
-    n_pages = int((block.picks.viewed >= 0).sum()) + len(_carted(block))
-    return n_pages + int((block.shown.chosen >= 0).sum() + block.shown.carted.sum())
+def _in_time(world: World, block: Block, rows: _Rows) -> tuple[Times, NDArray[np.intp]]:
+    """The time of each row, and the rows within the history by time; rows of one moment in an order that tells nothing."""
+    time = world.model.calendar.times(rows.days) + rows.seconds.astype("timedelta64[s]")
+    order = np.lexsort((world.rng("ties", block.number).random(len(time)), time))
+    return time, order[time[order] < world.model.calendar.times(np.array(float(world.config.n_days)))]
 
 
 def _carted(block: Block) -> NDArray[np.intp]:

@@ -24,7 +24,7 @@ from recsys.errors import DataError
 from recsys.synthetic.config import WorldConfig, parse_world_config
 from recsys.synthetic.messages import INTENTS
 from recsys.synthetic.reviews import ASPECTS
-from recsys.synthetic.tables import customer_id, exposures_table, item_id, purchase_event_ids, stated
+from recsys.synthetic.tables import customer_id, exposures_table, item_id, purchase_event_ids, stated, visitors_table
 from recsys.synthetic.visits import CAUSES
 from recsys.synthetic.world import VERSION, Block, World
 
@@ -64,6 +64,8 @@ def shared_truth(world: World) -> dict[str, pa.Table]:
 def block_truth(world: World, block: Block) -> dict[str, pa.Table]:
     """The truth of a block of customers, by table name."""
     tables = {"customers": _customers(world, block), "needs": _needs(world, block), "purchases": _purchases(world, block)}
+    if block.is_guest.any():
+        tables["visitors"] = visitors_table(world, block)
     if world.config.texts:
         tables |= {"reviews": _reviews(world, block), "messages": _messages(world, block)}
     if len(block.shown):
@@ -149,13 +151,12 @@ def _needs(world: World, block: Block) -> pa.Table:
 
 
 def _purchases(world: World, block: Block) -> pa.Table:
-    return pa.table(
-        {
-            "event_id": purchase_event_ids(block),
-            "cause": pa.array(np.array(CAUSES)[block.purchases.causes]),
-            "satisfaction": pa.array(block.lines.satisfaction),
-        }
-    )
+    columns = {
+        "event_id": purchase_event_ids(world, block),
+        "cause": pa.array(np.array(CAUSES)[block.purchases.causes]),
+        "satisfaction": pa.array(block.lines.satisfaction),
+    }
+    return pa.table(columns).filter(pc.is_valid(columns["event_id"]))
 
 
 def _reviews(world: World, block: Block) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.synthetic.aftermath import Lines, Messages, Reviews, lines_of, messages_of, reviews_of
 from recsys.synthetic.behaviour import Picks, Purchases, Scene, last_met, pick_all, purchases_of, without_repeats
@@ -24,7 +25,7 @@ VERSION = 1
 _STREAMS = (
     *("catalogue", "calendar", "item words", "missing item words"),
     *("customers", "needs", "visits", "dues", "missions", "picks", "shown", "lines", "reviews", "messages", "guests"),
-    *("review words", "message words", "missing review words", "helpful", "duplicates", "bots", "late"),
+    *("review words", "message words", "missing review words", "helpful", "duplicates", "bots", "late", "visit numbers", "ties"),
 )
 
 
@@ -80,6 +81,17 @@ class World:
         """The generator of one use in one block; uses do not disturb each other."""
         return _rng(self.config, stream, block)
 
+    def visit_numbers(self, block: int, rows: NDArray[np.intp]) -> NDArray[np.uint32]:
+        """What ids of visits are made of: another number for each row of a block, in an order that tells nothing.
+
+        Rows stand by owner and day, so their own numbers would tell how often customers come later, and who guests are.
+        The finaliser of MurmurHash3 (Appleby) maps 32 bits one to one.
+        """
+        number = rows.astype(np.uint32) + np.uint32(self.rng("visit numbers", block).integers(2**32))
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+            number = (number ^ (number >> np.uint32(shift))) * np.uint32(factor)
+        return number
+
     def customers(self, block: int) -> Customers:
         """The customers of a block."""
         self._require(block)
@@ -102,8 +114,9 @@ class World:
         looked_for = draw_missions(customers, visits, needs, dues, utilities, calendar, self.rng("missions", number))
         missions, picks = pick_all(scene, looked_for, self.rng("picks", number))
         before = last_met(missions, picks)
-        shown = draw_shown(scene, missions, before, self.rng("shown", number))
-        purchases = _all_purchases(scene, shown, purchases_of(missions, picks))
+        by_pages = purchases_of(missions, picks)
+        shown = draw_shown(scene, missions, before, by_pages, self.rng("shown", number))
+        purchases = _all_purchases(scene, shown, by_pages)
         lines = lines_of(scene, purchases, self.rng("lines", number))
         return Block(
             number=number,

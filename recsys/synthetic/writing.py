@@ -7,6 +7,8 @@ that are missing, and the files do not depend on how many processes made them.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from recsys.errors import DataError
 from recsys.synthetic.config import WorldConfig
@@ -34,18 +37,18 @@ def write_world(config: WorldConfig, out: Path, progress: Progress, n_processes:
     Args:
         out: a folder that is new, empty, or holds a part of the same world: blocks whose truth is there are not made again
         progress: called as progress(blocks done, blocks, what)
-        n_processes: blocks made at once; each takes up to 1 GB, whatever the number of customers
+        n_processes: blocks made at once; each takes memory in proportion to the visits of 4,096 customers, 1 GB for a year of them by
+            default, whatever the number of blocks
 
     Raises:
         DataError: `out` holds something else.
     """
     _claim(out, config)
-    world = World.build(config)
-    missing = [number for number in range(world.n_blocks) if not _last_file(out, number).is_file()]
-    if not _whole(out / TRUTH, "items").is_file():
-        _write_shared(world, out)
-    for done, _ in enumerate(_each(world, out, missing, n_processes), world.n_blocks - len(missing) + 1):
-        progress(done, world.n_blocks, "making customers")
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            _write_missing(World.build(config), out, progress, n_processes)
+    except Timeout as error:
+        raise DataError(f"another process is making the world in {out}; wait for it, or choose another folder") from error
     return out
 
 
@@ -60,6 +63,14 @@ def _claim(out: Path, config: WorldConfig) -> None:
         raise DataError(f"{out} is not empty and holds no planted world; choose another folder")
     truth.mkdir(parents=True, exist_ok=True)
     write_settings(config, truth)
+
+
+def _write_missing(world: World, out: Path, progress: Progress, n_processes: int) -> None:
+    missing = [number for number in range(world.n_blocks) if not _last_file(out, number).is_file()]
+    if not _whole(out / TRUTH, "items").is_file():
+        _write_shared(world, out)
+    for done, _ in enumerate(_each(world, out, missing, n_processes), world.n_blocks - len(missing) + 1):
+        progress(done, world.n_blocks, "making customers")
 
 
 def _each(world: World, out: Path, numbers: list[int], n_processes: int) -> Iterator[None]:
@@ -78,8 +89,17 @@ _world: list[World] = []
 
 
 def _start(config: WorldConfig) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     _world.append(World.build(config))
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _write_in_worker(out: Path, number: int) -> None:

@@ -10,11 +10,10 @@ from recsys.bundle import Bundle
 from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.errors import DataError
-from recsys.synthetic.truth import read_settings
-from recsys.synthetic.world import World
-from recsys.synthetic.writing import SHOP, TRUTH
+from recsys.synthetic.writing import SHOP
 from recsys.training.pipeline import train
 from recsys.training.stages import Progress
+from segrec.planted import open_world
 from segrec.recovery.customers import score_customers
 from segrec.recovery.items import LOOKS_AT, score_cold_items, score_price, score_reasons
 from segrec.recovery.lists import answers, score_discovery, score_ranking
@@ -41,7 +40,7 @@ def score_world(folder: Path, out: Path, config: Config, progress: Progress) -> 
     Raises:
         DataError: the folder holds no planted world or no shop imported from it, or the history is too short to train on.
     """
-    world = World.build(read_settings(folder / TRUTH))
+    world = open_world(folder)
     dataset = Dataset.load(folder / SHOP)
     calendar, period = world.model.calendar, config.evaluation.period_days
     if period >= calendar.n_days:

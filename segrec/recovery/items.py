@@ -106,7 +106,7 @@ def score_reasons(subject: Subject, lists: Sequence[Recommendation], rng: np.ran
     shares = (is_right.sum(axis=1)[measured] / n_counted[measured])[:, None]
     found = bootstrap([subject.customer_ids[row] for row in measured], shares, rng).mean(0)
     shuffled = sum(gave[is_counted].mean() * right[is_counted].mean() for gave, right in zip(gives, would_be_right, strict=True))
-    note = "first reasons that are the chief true cause; chance: the same reasons shuffled among the items shown"
+    note = "first reasons that are the chief true cause; chance: the same reasons shuffled; in a null world items are still bought again"
     yield Score.of("reasons", "share right", found, chance=float(shuffled), best=1.0, note=note)
 
 

@@ -56,7 +56,8 @@ def score_ranking(subject: Subject, lists: Sequence[Recommendation], rng: np.ran
     """The engine's lists against all that was bought; no row where nothing was."""
     truth = _truth(subject, new_only=False)
     if truth:
-        yield _against_oracle("ranking", _measured(subject, truth, _systems(subject, lists, new_only=False)), rng)
+        measured = _measured(subject, truth, _systems(subject, lists, new_only=False))
+        yield _against_oracle("ranking", measured, "the customer's own history and popularity", rng)
 
 
 def score_discovery(subject: Subject, lists: Sequence[Recommendation], rng: np.random.Generator) -> Iterator[Score]:
@@ -64,7 +65,7 @@ def score_discovery(subject: Subject, lists: Sequence[Recommendation], rng: np.r
     truth = _truth(subject, new_only=True)
     if truth:
         systems = _systems(subject, lists, new_only=True)
-        yield _against_oracle("discovery", _measured(subject, truth, systems), rng)
+        yield _against_oracle("discovery", _measured(subject, truth, systems), "the customer's own taste and popularity", rng)
         yield _segment_prior(_measured(subject, truth, _by_group(subject)), rng)
 
 
@@ -146,10 +147,11 @@ def _measured(subject: Subject, truth: Truth, systems: dict[str, Recommend]) -> 
     return evaluate(systems, truth, aware(subject.as_of), parse_metrics(METRIC))
 
 
-def _against_oracle(part: str, measured: Measurements, rng: np.random.Generator) -> Score:
+def _against_oracle(part: str, measured: Measurements, remains: str, rng: np.random.Generator) -> Score:
+    """remains: what there is to be found even in a null world"""
     result = summarise(measured, rng)
     engine, popular, oracle = (result.figure(system, METRIC) for system in (ENGINE, POPULAR, ORACLE))
-    note = f"chance: {POPULAR}; best: by the true probability of being bought"
+    note = f"chance: {POPULAR}; best: by the true probability of being bought; in a null world there is still {remains}"
     return Score(part, METRIC, engine.mean, engine.low, engine.high, popular.mean, oracle.mean, engine.n, note)
 
 

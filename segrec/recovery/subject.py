@@ -15,9 +15,10 @@ from recsys.data.dataset import Dataset
 from recsys.errors import DataError
 from recsys.synthetic.catalogue import PlantedItems
 from recsys.synthetic.oracle import Oracle
-from recsys.synthetic.tables import customer_id, item_id
+from recsys.synthetic.tables import customer_id
 from recsys.synthetic.world import Block, World
 from recsys.types import Flags, Floats, Ints
+from segrec.planted import planted_numbers
 
 Cell = TypeVar("Cell", bound=np.generic)
 
@@ -68,7 +69,7 @@ class Subject:
             raise DataError(f"no customer of the planted world had bought anything before {bundle.as_of}; make a longer or larger one")
         oracle = Oracle(world, block, world.model.calendar.days(bundle.as_of), bundle.config.evaluation.period_days)
         return Subject(
-            world, block, oracle, dataset, bundle, bundle.as_of, rows[has_profile], numbers[has_profile], _planted(world, bundle)
+            world, block, oracle, dataset, bundle, bundle.as_of, rows[has_profile], numbers[has_profile], planted_numbers(world, bundle)
         )
 
     @property
@@ -135,14 +136,3 @@ class Subject:
         """Rows of the block's purchases."""
         days = self.block.scene.visits.days[self.block.purchases.visits]
         return np.flatnonzero((days >= self.oracle.day) & (days < self.oracle.day + self.oracle.horizon_days))
-
-
-def _planted(world: World, bundle: Bundle) -> Ints:
-    """The world's number of each item of the bundle."""
-    number_of = {id_: number for number, id_ in enumerate(item_id(np.arange(len(world.model.items), dtype=np.int32)).to_pylist())}
-    foreign = [id_ for id_ in bundle.catalogue.items.ids if id_ not in number_of]
-    if foreign:
-        raise DataError(
-            f"the shop has {len(foreign):,} items that the planted world lacks, for example {foreign[0]!r}; import its own tables"
-        )
-    return np.array([number_of[id_] for id_ in bundle.catalogue.items.ids], np.int32)

@@ -10,7 +10,10 @@ import pytest
 from rich.console import Console
 
 from offline_eval.significance import Interval
+from recsys.synthetic.config import WorldConfig
+from recsys.synthetic.world import World
 from segrec.recovery import Score, score_notes, score_table, scores_to_json, scores_to_markdown
+from segrec.recovery.customers import likely_personas
 from segrec.recovery.measures import auc, captured, graded, rand_index, rank_correlation, weighted_kappa
 from segrec.recovery.score import by_halves, by_halves_of_both
 from segrec.recovery.texts import mentions_f1
@@ -89,6 +92,26 @@ def test_rank_correlation_of_a_constant_is_unknown() -> None:
 
 def test_grades_are_cut_at_quantiles_and_ties_fall_below() -> None:
     assert graded(np.array([0.0, 0, 0, 1, 9]), np.array([0.5, 0.8])).tolist() == [0, 0, 0, 1, 2]
+
+
+def test_the_best_guess_of_a_persona_uses_what_reviews_told_up_to_a_day() -> None:
+    world = World.build(WorldConfig.model_validate({"n_customers": 1000, "n_items": 200, "n_days": 200, "signals": {"segment": 0.1}}))
+    block = world.block(0)
+    true, everybody = block.scene.customers.personas, np.arange(1000, dtype=np.int32)
+    early, late = (likely_personas(world, block, everybody, day) == true for day in (0.0, 200.0))
+    tellers = block.scene.visits.owners[block.purchases.visits[block.reviews.lines[block.reviews.tells_need]]]
+    has_told = np.isin(everybody, tellers)
+    assert 3 / 12 < early.mean() < 0.6  # of a dozen, by taste, price sensitivity and rates
+    assert late[has_told].all()
+    assert (late == early)[~has_told].all()
+    assert likely_personas(world, block, everybody[::-1], 200.0).tolist() == likely_personas(world, block, everybody, 200.0)[::-1].tolist()
+
+
+@pytest.mark.parametrize("signals", [{"segment": 1.0}, {"segment": 1.0, "value": 0.0}, {"segment": 1.0, "price": 0.0}])
+def test_where_the_persona_is_all_the_best_guess_is_right(signals: dict[str, float]) -> None:
+    world = World.build(WorldConfig.model_validate({"n_customers": 200, "n_items": 60, "n_days": 40, "signals": signals}))
+    block = world.block(0)
+    assert likely_personas(world, block, np.arange(200, dtype=np.int32), 0.0).tolist() == block.scene.customers.personas.tolist()
 
 
 def test_a_mention_is_found_only_with_its_polarity() -> None:

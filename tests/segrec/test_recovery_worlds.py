@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL
+from planted_shop import write_planted_shop
 
 from recsys.bundle import Bundle
 from recsys.config import Config, parse_config
 from recsys.data.dataset import Dataset
-from recsys.data.importers import open_shop
-from recsys.data.importing import import_shop
 from recsys.errors import DataError
 from recsys.synthetic.config import WorldConfig
 from recsys.synthetic.truth import write_settings
 from recsys.synthetic.world import World
-from recsys.synthetic.writing import write_world
 from recsys.training.stages import silent
 from segrec.recovery import Score, score_world
 from segrec.recovery.subject import Subject
@@ -46,6 +44,9 @@ FLOORS = {
 RECOVERED = {("ranking", "NDCG@10"): 0.5, ("discovery", "NDCG@10"): 0.08, ("reasons", "share right"): 0.05}
 """Lowest shares of the way to the oracle."""
 
+FEW = 50
+"""Of so few reviews no interval is trusted."""
+
 Scores = dict[tuple[str, str], Score]
 
 
@@ -58,8 +59,7 @@ def config() -> Config:
 @pytest.fixture(scope="module")
 def scores_of(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Callable[[WorldConfig], Scores]:
     def score(world: WorldConfig) -> Scores:
-        folder = write_world(world, tmp_path_factory.mktemp("world"), silent, 1)
-        import_shop(open_shop("tables", folder / "tables"), folder / "shop")
+        folder = write_planted_shop(world, tmp_path_factory.mktemp("world"))
         scores = score_world(folder, folder / "bundles", config, silent)
         return {(score.part, score.measure): score for score in scores}
 
@@ -76,18 +76,34 @@ def test_what_is_planted_is_found_and_the_oracle_is_not_beaten(scores_of: Callab
     assert scores["price", "Spearman"].best > 0.6
 
 
-def test_in_a_null_world_there_is_nothing_to_find(scores_of: Callable[[WorldConfig], Scores]) -> None:
-    scores = scores_of(PLANTED.null())
-    for part, measure in (("price", "Spearman"), ("satisfaction, English", "Spearman")):
-        assert scores[part, measure].low <= 0 <= scores[part, measure].high, part
-    assert scores["segment prior", "NDCG@10 gained"].low <= 0  # a prior that knows nothing may cost a little
-    segments, cold = scores["segments", "adjusted Rand index"], scores["cold items", "AUC"]
+@pytest.fixture(scope="module")
+def null_scores(scores_of: Callable[[WorldConfig], Scores]) -> Scores:
+    return scores_of(PLANTED.null())
+
+
+def test_in_a_null_world_there_is_nothing_to_find(null_scores: Scores) -> None:
+    uninformed = [("price", "Spearman"), ("satisfaction, English", "Spearman")]
+    chinese = null_scores.get(("satisfaction, Chinese", "Spearman"))
+    if chinese is not None and chinese.n > FEW:
+        uninformed.append((chinese.part, chinese.measure))
+    assert [name for name in uninformed if not null_scores[name].low <= 0 <= null_scores[name].high] == []
+    assert null_scores["segment prior", "NDCG@10 gained"].low <= 0  # a prior that knows nothing may cost a little
+    segments, cold = null_scores["segments", "adjusted Rand index"], null_scores["cold items", "AUC"]
     assert abs(segments.found) < 0.05
     assert segments.best == 0
-    assert abs(cold.found - 0.5) < 0.08
-    assert scores["value", "normalised Gini"].found < FLOORS["value", "normalised Gini"]  # what is left is who has gone
-    assert scores["tiers", "quadratic kappa"].found < FLOORS["tiers", "quadratic kappa"] + 0.05
-    assert [name for name, score in scores.items() if score.low > max(score.best, score.chance)] == []
+    assert abs(cold.found - 0.5) < 0.1
+
+
+def test_in_a_null_world_little_is_left_to_find_and_the_oracle_is_not_beaten(null_scores: Scores) -> None:
+    assert null_scores["value", "normalised Gini"].found < FLOORS["value", "normalised Gini"]
+    assert null_scores["tiers", "quadratic kappa"].found < FLOORS["tiers", "quadratic kappa"] + 0.05
+    assert [name for name, score in null_scores.items() if score.low > max(score.best, score.chance)] == []
+
+
+def test_each_row_that_may_find_something_in_a_null_world_says_what(null_scores: Scores) -> None:
+    empty = {"segments", "satisfaction, English", "satisfaction, Chinese", "price", "segment prior", "cold items"}
+    told = {score.part for score in null_scores.values() if "in a null world" in score.note}
+    assert told == {part for part, _ in null_scores} - empty
 
 
 def test_another_shops_bundle_is_refused(small_dataset: Dataset, loaded_bundle: Bundle) -> None:

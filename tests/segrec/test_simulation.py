@@ -11,65 +11,41 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import SMALL
+from planted_shop import CONFIG, DAYS
 from rich.console import Console
 
 from recsys.bundle import Bundle
-from recsys.config import parse_config
-from recsys.data.dataset import Dataset
-from recsys.data.importers import open_shop
-from recsys.data.importing import import_shop
 from recsys.engine import Engine, Snapshot
 from recsys.errors import BundleError, ConfigError, DataError
 from recsys.protocols import Budget
-from recsys.synthetic.config import WorldConfig
 from recsys.synthetic.shopper import Outcomes, Shoppers, simulate, simulate_best
 from recsys.synthetic.world import World
-from recsys.synthetic.writing import TABLES, write_world
 from recsys.threads import limit_threads
-from recsys.training.pipeline import train
-from recsys.training.stages import silent
 from recsys.types import Query, Recommendation
 from segrec.simulated import ALL, EXPECTED, MEASURES, REALISED, Figure, SimulationResult, compare, simulation_tables
-from segrec.simulation import BEST, POPULAR, RANDOM, SHOP, engine_system, random_system, server_system, simulate_world
+from segrec.simulation import BEST, POPULAR, RANDOM, engine_system, random_system, server_system, simulate_world
 from serving.bundles import Bundles
 from serving.server import start_server
 from serving.settings import ServerSettings
 
-CONFIG = WorldConfig(n_customers=150, n_items=90, n_days=200, texts=False)
-DAYS, K = 28, 5
+K = 5
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The world, imported, with a bundle that ends four weeks before it does."""
-    out = write_world(CONFIG, tmp_path_factory.mktemp("simulated") / "world", silent, 1)
-    import_shop(open_shop("tables", out / TABLES), out / SHOP)
-    as_of = np.datetime64(CONFIG.start, "us") + np.timedelta64(CONFIG.n_days - DAYS, "D")
-    train(Dataset.load(out / SHOP), parse_config(json.loads(json.dumps(SMALL)), "tests"), as_of, out / "bundles", work=out / "work")
-    return out
+def shoppers(planted_bundle: Bundle) -> Shoppers:
+    assert planted_bundle.as_of is not None
+    return Shoppers.of(World.build(CONFIG), planted_bundle.as_of, planted_bundle.as_of + np.timedelta64(DAYS, "D"), 150)
 
 
 @pytest.fixture(scope="module")
-def bundle(folder: Path) -> Bundle:
-    return Bundle.load(next((folder / "bundles").iterdir()))
-
-
-@pytest.fixture(scope="module")
-def shoppers(bundle: Bundle) -> Shoppers:
-    assert bundle.as_of is not None
-    return Shoppers.of(World.build(CONFIG), bundle.as_of, bundle.as_of + np.timedelta64(DAYS, "D"), 150)
-
-
-@pytest.fixture(scope="module")
-def in_process(bundle: Bundle, shoppers: Shoppers) -> Outcomes:
+def in_process(planted_bundle: Bundle, shoppers: Shoppers) -> Outcomes:
     with limit_threads(1):
-        return simulate(shoppers, engine_system(Engine(bundle), Snapshot.of(bundle), "home", K), K)
+        return simulate(shoppers, engine_system(Engine(planted_bundle), Snapshot.of(planted_bundle), "home", K), K)
 
 
 @pytest.fixture(scope="module")
-def result(folder: Path) -> SimulationResult:
-    return simulate_world(folder, folder / "bundles", 150, DAYS, K, ("home", "discovery"), by="persona")
+def result(planted_folder: Path) -> SimulationResult:
+    return simulate_world(planted_folder, planted_folder / "bundles", 150, DAYS, K, ("home", "discovery"), by="persona")
 
 
 def figure(result: SimulationResult, system: str, measure: str = "purchases", kind: str = EXPECTED, group: str = ALL) -> Figure:
@@ -121,9 +97,9 @@ def test_figures_are_printed_within_the_width_and_as_json(result: SimulationResu
 
 
 def test_a_real_server_gives_the_lists_and_outcomes_of_the_engine_in_process(
-    bundle: Bundle, folder: Path, shoppers: Shoppers, in_process: Outcomes
+    planted_bundle: Bundle, planted_folder: Path, shoppers: Shoppers, in_process: Outcomes
 ) -> None:
-    server = start_server(ServerSettings(port=0, budget_ms=60_000), Bundles(folder / "bundles"))
+    server = start_server(ServerSettings(port=0, budget_ms=60_000), Bundles(planted_folder / "bundles"))
     try:
         server.reload()
         with server_system(f"127.0.0.1:{server.port}", "home", K) as ask:
@@ -135,14 +111,16 @@ def test_a_real_server_gives_the_lists_and_outcomes_of_the_engine_in_process(
         assert all(np.array_equal(mine, theirs) for mine, theirs in zip(vars(one).values(), vars(other).values(), strict=True))
 
 
-def test_over_grpc_a_simulation_has_the_same_figures(folder: Path, result: SimulationResult) -> None:
-    served = simulate_world(folder, folder / "bundles", 150, DAYS, K, ("home", "discovery"), over_grpc=True, by="persona")
+def test_over_grpc_a_simulation_has_the_same_figures(planted_folder: Path, result: SimulationResult) -> None:
+    served = simulate_world(planted_folder, planted_folder / "bundles", 150, DAYS, K, ("home", "discovery"), over_grpc=True, by="persona")
     assert served.figures == result.figures
     assert served.about == {**result.about, "over": "gRPC"}
 
 
-def test_an_engine_that_is_told_what_came_of_its_lists_knows_of_it(bundle: Bundle, shoppers: Shoppers, in_process: Outcomes) -> None:
-    system = engine_system(Engine(bundle), Snapshot.of(bundle), "discovery", K)
+def test_an_engine_that_is_told_what_came_of_its_lists_knows_of_it(
+    planted_bundle: Bundle, shoppers: Shoppers, in_process: Outcomes
+) -> None:
+    system = engine_system(Engine(planted_bundle), Snapshot.of(planted_bundle), "discovery", K)
     told: list[pa.Table] = []
 
     def feed(events: pa.Table) -> None:
@@ -161,11 +139,11 @@ def test_an_engine_that_is_told_what_came_of_its_lists_knows_of_it(bundle: Bundl
         if visit.customer_id in shown_later:
             assert not set(sold) & shown_later[visit.customer_id]  # "discovery" shows nothing that was bought
             shown_later[visit.customer_id] |= set(ids)
-    assert outcomes.lists != simulate(shoppers, engine_system(Engine(bundle), Snapshot.of(bundle), "discovery", K), K).lists
+    assert outcomes.lists != simulate(shoppers, engine_system(Engine(planted_bundle), Snapshot.of(planted_bundle), "discovery", K), K).lists
 
 
-def test_random_lists_are_drawn_per_visit_and_the_same_again(bundle: Bundle, shoppers: Shoppers) -> None:
-    one, two = (simulate(shoppers, random_system(bundle, K), K).lists for _ in range(2))
+def test_random_lists_are_drawn_per_visit_and_the_same_again(planted_bundle: Bundle, shoppers: Shoppers) -> None:
+    one, two = (simulate(shoppers, random_system(planted_bundle, K), K).lists for _ in range(2))
     assert one == two
     assert len(set(one)) > 0.9 * len(one)
     assert {len(set(ids)) for ids in one} == {K}
@@ -179,7 +157,7 @@ def test_equal_systems_differ_by_nothing(shoppers: Shoppers) -> None:
     assert all(d is not None and d.estimate == d.low == d.high == 0 for d in differences)
 
 
-def test_a_part_that_fails_stops_the_simulation(bundle: Bundle, shoppers: Shoppers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_fails_stops_the_simulation(planted_bundle: Bundle, shoppers: Shoppers, monkeypatch: pytest.MonkeyPatch) -> None:
     recommend: Callable[..., Recommendation] = Engine.recommend
 
     class Expired(Budget):
@@ -194,7 +172,7 @@ def test_a_part_that_fails_stops_the_simulation(bundle: Bundle, shoppers: Shoppe
 
     monkeypatch.setattr(Engine, "recommend", hurried)
     with pytest.raises(BundleError, match="out of time"):
-        simulate(shoppers, engine_system(Engine(bundle), Snapshot.of(bundle), "home", K), K)
+        simulate(shoppers, engine_system(Engine(planted_bundle), Snapshot.of(planted_bundle), "home", K), K)
 
 
 @pytest.mark.parametrize(
@@ -207,12 +185,12 @@ def test_a_part_that_fails_stops_the_simulation(bundle: Bundle, shoppers: Shoppe
         ({"days": 40}, DataError, "200 days of this world.*twin"),
     ],
 )
-def test_impossible_simulations_are_refused(folder: Path, changes: dict[str, Any], error: type[Exception], problem: str) -> None:
+def test_impossible_simulations_are_refused(planted_folder: Path, changes: dict[str, Any], error: type[Exception], problem: str) -> None:
     options: dict[str, Any] = {"n_customers": 20, "days": DAYS, "k": K, "strategies": ("home",), **changes}
     with pytest.raises(error, match=problem):
-        simulate_world(folder, folder / "bundles", **options)
+        simulate_world(planted_folder, planted_folder / "bundles", **options)
 
 
-def test_a_bundle_of_another_shop_is_refused(folder: Path, small_bundle: Path) -> None:
+def test_a_bundle_of_another_shop_is_refused(planted_folder: Path, small_bundle: Path) -> None:
     with pytest.raises(DataError, match="was not trained on"):
-        simulate_world(folder, small_bundle, 20, DAYS, K, ("home",))
+        simulate_world(planted_folder, small_bundle, 20, DAYS, K, ("home",))

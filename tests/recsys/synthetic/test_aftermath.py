@@ -112,3 +112,14 @@ def test_nobody_writes_before_arrival_or_after_leaving() -> None:
     assert (messages.days > customers.arrival[messages.owners]).all()
     assert (messages.days < customers.churn[messages.owners]).all()
     assert (set(messages.intents)) == {INTENTS.index("leave")}
+
+
+def test_where_texts_say_nothing_not_even_who_writes_one_tells_how_it_pleased() -> None:
+    def strength(text: float) -> float:
+        config = WorldConfig(n_customers=800, n_items=80, n_days=120, signals=Signals(text=text), behaviour=Behaviour(reviews=0.2))
+        block = World.build(config).block(0)
+        felt = np.abs(block.lines.satisfaction)
+        return float(felt[block.reviews.lines].mean() / felt.mean())
+
+    assert strength(1) > 1.1
+    assert strength(0) == pytest.approx(1, abs=0.03)

@@ -55,5 +55,7 @@ def test_the_null_world_turns_off_what_carries_something_and_nothing_else() -> N
     config = WorldConfig(seed=9, n_items=70, signals=Signals(taste=2.0, hidden=0.1), behaviour=Behaviour(loyalty=0.5), mess=Mess(bots=0.2))
     null = config.null()
     assert null.signals == Signals(segment=0, text=0, tier=0, price=0, value=0, taste=2.0, hidden=0.1)
-    assert null.model_dump(exclude={"signals"}) == config.model_dump(exclude={"signals"})
+    assert null.behaviour == Behaviour(loyalty=0.5, promotion=0)
+    rest = {"signals", "behaviour"}
+    assert null.model_dump(exclude=rest) == config.model_dump(exclude=rest)
     assert null.null() == null

@@ -62,9 +62,10 @@ def test_visits_are_those_of_the_world_in_time_and_guests_hide_who_they_are(shop
     times = [visit.time for visit in shoppers.visits]
     assert times == sorted(times)
     assert start <= times[0] < times[-1] < end
-    for visit, row, customer in zip(shoppers.visits, shoppers.coming.rows, shoppers.customer_ids, strict=True):
+    numbers = world.visit_numbers(0, shoppers.coming.rows)
+    for visit, row, number, customer in zip(shoppers.visits, shoppers.coming.rows, numbers, shoppers.customer_ids, strict=True):
         assert customer == f"c{block.scene.visits.owners[row]}"
-        assert (visit.customer_id, visit.visitor_id) == ((None, f"v0-{row}") if block.is_guest[row] else (customer, None))
+        assert (visit.customer_id, visit.visitor_id) == ((None, f"v0-{number}") if block.is_guest[row] else (customer, None))
 
 
 def test_logged_lists_are_answered_as_the_world_itself_did(shoppers: Shoppers, block: Block) -> None:
@@ -74,8 +75,9 @@ def test_logged_lists_are_answered_as_the_world_itself_did(shoppers: Shoppers, b
     expected = shoppers.expected(numbers, [[f"i{item}" for item in block.shown.items[row]] for row in rows])
     np.testing.assert_allclose(expected.views, block.shown.probabilities[rows].sum(axis=1), atol=1e-6)
     would_sell = (block.shown.probabilities * block.shown.buying)[rows].sum(axis=1)
-    assert (expected.purchases <= would_sell + 1e-6).all()  # what is owned is not bought again
-    assert np.isclose(expected.purchases, would_sell, atol=1e-6).any()
+    same = np.isclose(expected.purchases, would_sell, atol=1e-6)
+    assert same.mean() > 0.98
+    assert (expected.purchases >= would_sell - 1e-6).all()  # what the world's own lists of the period sold was not sold here
 
 
 def test_what_is_expected_is_the_mean_over_luck(shoppers: Shoppers) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recsys.synthetic.choice import BUY, DUE, INTENT, LIST_OUTSIDE
+from recsys.synthetic.choice import BUY, DUE, INTENT
 from recsys.synthetic.config import Behaviour, WorldConfig
 from recsys.synthetic.shown import PLACES, answer_probabilities, intents
 from recsys.synthetic.visits import EXPLORE, NEED, SHOWN, Missions
@@ -64,8 +64,10 @@ def test_what_was_bought_from_lists_is_among_the_purchases(listed: Block) -> Non
     from_lists = listed.shown.purchases
     bought = {*zip(from_lists.visits.tolist(), from_lists.items.tolist(), strict=True)}
     kept = {*zip(by_lists.visits.tolist(), by_lists.items.tolist(), strict=True)}
-    assert kept <= bought
-    assert all(items.is_durable[item] for _, item in bought - kept)  # only what the customer had already is left out
+    assert bought == kept  # what the customer had already was never to be bought
+    owned = listed.shown.buying == 0
+    assert owned.any()
+    assert items.is_durable[listed.shown.items[owned]].all()
 
 
 def test_answers_by_the_formula_of_the_logit(listed: Block) -> None:
@@ -79,7 +81,7 @@ def test_answers_by_the_formula_of_the_logit(listed: Block) -> None:
         wanting = model.wanting(scene.customers, owners[[row]], weeks[[row]], items)[0]
         utility = wanting + model.items.appeal[items] + model.calendar.newness[weeks[row], items] + intent[row, :n]
         weights = np.exp(utility) * np.arange(1, n + 1) ** -model.behaviour.position_bias
-        np.testing.assert_allclose(chosen[row, :n], weights / (weights.sum() + np.exp(LIST_OUTSIDE)), rtol=1e-4)
+        np.testing.assert_allclose(chosen[row, :n], weights / (weights.sum() + np.exp(model.list_outside)), rtol=1e-4)
         np.testing.assert_allclose(bought[row, :n], 1 / (1 + np.exp(-(BUY + (wanting + intent[row, :n] - INTENT) / 2))), rtol=1e-4)
     assert chosen[1, 2] == 0
 

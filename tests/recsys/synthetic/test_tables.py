@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from recsys.data.dataset import Dataset
 from recsys.data.importers import open_shop
@@ -26,6 +27,7 @@ from recsys.synthetic.tables import (
     messages_table,
     purchase_event_ids,
     reviews_table,
+    visitors_table,
 )
 from recsys.synthetic.world import Block, World
 from recsys.types import STANDARD_EVENTS, VIEW
@@ -132,7 +134,7 @@ def test_interactions_tell_what_happened_in_time(world: World, block: Block) -> 
 def test_money_of_a_purchase_is_pieces_times_price(world: World, block: Block) -> None:
     table = interactions_table(world, block)
     value = dict(zip(table["event_id"].to_pylist(), table["value"].to_pylist(), strict=True))
-    ids = purchase_event_ids(block).to_pylist()
+    ids = purchase_event_ids(world, block).to_pylist()
     expected = block.lines.prices * block.lines.quantities
     found = [(value[id_], money) for id_, money in zip(ids, expected, strict=True) if id_ in value]
     assert len(found) > 0.999 * len(ids)
@@ -204,3 +206,43 @@ def test_reviews_and_messages_are_in_the_customers_language(written_config: Worl
         said = table.select(["customer_id", "text"]).to_pylist()
         assert {language[row["customer_id"]] for row in said} == {"en", "zh"}
         assert all(any(sign > "\u4e00" for sign in row["text"]) == (language[row["customer_id"]] == "zh") for row in said)
+
+
+def auc(positive: np.ndarray[Any, Any], score: np.ndarray[Any, Any]) -> float:
+    """Probability that a random positive scores higher than a random other one; ties count half."""
+    ranks = stats.rankdata(score)
+    n = int(positive.sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
+
+
+def test_ids_of_visits_do_not_tell_who_comes_again_or_who_a_guest_is(world: World, block: Block) -> None:
+    visits = block.scene.visits
+    numbers = world.visit_numbers(block.number, np.arange(len(visits)))
+    assert len(np.unique(numbers)) == len(visits)
+    owners, last = np.unique(visits.owners[::-1], return_index=True)
+    final = np.zeros(len(visits), np.bool_)
+    final[len(visits) - 1 - last] = True
+    following = np.roll(numbers, -1).astype(np.int64) - numbers
+    assert len(owners) > 100
+    assert auc(final, following.astype(float)) == pytest.approx(0.5, abs=0.08)
+    assert abs(np.corrcoef(numbers, visits.owners)[0, 1]) < 0.05
+
+
+def test_ids_and_order_of_lines_do_not_tell_why_they_were_bought(world: World, block: Block) -> None:
+    ids = purchase_event_ids(world, block).to_pylist()
+    known = np.array([id_ is not None for id_ in ids])
+    number = np.array([int(id_.split("-")[1]) for id_ in ids if id_ is not None])
+    visits, causes = block.purchases.visits[known], block.purchases.causes[known]
+    order = np.lexsort((number, visits))
+    same_visit = np.diff(visits[order]) == 0
+    later = np.diff(causes[order].astype(int))[same_visit]
+    assert (later > 0).sum() == pytest.approx((later < 0).sum(), rel=0.2)  # in a basket causes go up as often as down
+
+
+def test_the_truth_says_whose_the_visits_of_guests_were(world: World, block: Block) -> None:
+    owner_of = dict(zip(*visitors_table(world, block).to_pydict().values(), strict=True))
+    seen = interactions_table(world, block)
+    guests = {id_ for id_ in seen["visitor_id"].to_pylist() if id_ is not None}
+    assert guests
+    assert guests <= owner_of.keys()
+    assert set(owner_of.values()) <= {f"c{number}" for number in range(len(block.scene.customers))}
