@@ -63,6 +63,43 @@ class TextConfig(Section):
     )
 
 
+class FinetuneConfig(Section):
+    """How the trunk learns from the shop's own texts; see `recsys.text.finetune`."""
+
+    n_steps: int = Field(0, ge=0, description="updates of the weights; 0 = the trunk is used as it comes")
+    batch_texts: int = Field(384, ge=4, description="texts read for one update; the more, the more a text is told apart from")
+    micro_batch: int = Field(96, ge=1, description="texts that lie in memory at once")
+    cache_gradients: bool = Field(
+        True, description="read every batch twice, a micro-batch at a time: memory for one micro-batch only, a third more work"
+    )
+    learning_rate: float = Field(1.5e-4, gt=0, description="highest learning rate")
+    warmup_share: float = Field(
+        0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises; it falls linearly after them"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="decoupled L2 weight")
+    clip_norm: float = Field(1.0, gt=0, description="gradients are cut to this norm")
+    temperature: float = Field(0.05, gt=0, le=1, description="cosines are divided by this before the softmax")
+    history_share: float = Field(0.8, ge=0, description="part of a batch given to items of one customer, close in time")
+    review_share: float = Field(0.15, ge=0, description="part of a batch given to reviews and the text of the item they are about")
+    title_share: float = Field(0.05, ge=0, description="part of a batch given to titles and their descriptions")
+    window: int = Field(5, ge=1, description="items of one customer so many places apart, or fewer, are pairs")
+    window_days: float = Field(180, gt=0, description="a longer break ends what is close in time")
+    spare_cobought: bool = Field(True, description="items bought together by anybody are never each other's negatives")
+    hard_negatives: int = Field(
+        0, ge=0, description="in the second phase, so many of the nearest wrong items are read beside each wanted one"
+    )
+    hard_after: float = Field(0.5, ge=0, le=1, description="share of the steps after which the second phase begins")
+    head_weight: float = Field(0.5, ge=0, description="weight of the classification heads' loss; 0 = no heads")
+    head_texts: int = Field(32, ge=1, description="labelled texts of each head read for one update")
+    mlm_weight: float = Field(0.0, ge=0, description="weight of guessing masked words of the batch's texts; 0 = not done")
+    lora_rank: int | None = Field(
+        None, ge=1, description="rank of low-rank adapters that learn in the weights' stead; unset = all weights learn"
+    )
+    validate_every: int = Field(50, ge=1, description="steps from one validation, and checkpoint, to the next")
+    patience: int = Field(4, ge=1, description="so many validations in a row without a better Recall@20 end the training")
+    n_validation: int = Field(2000, ge=1, description="customers drawn for validation; the last item of each is held out")
+
+
 class IndexConfig(Section):
     kind: Literal["auto", "exact", "hnsw", "ivf", "ivf_sq8", "ivf_pq"] = Field(
         "auto",
