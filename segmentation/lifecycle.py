@@ -1,21 +1,19 @@
-"""Where a customer stands, and how likely no purchase follows.
+"""Where a customer stands, by rules that whoever runs the shop can read and change.
 
 Everything is measured against the customer's **own interval** between orders, drawn to the typical customer's while orders are few:
 
-    own interval = (days from first to last order + PRIOR_GAPS * typical interval) / (number of gaps + PRIOR_GAPS)
+    own interval = (days from first to last order + 2 * typical interval) / (number of gaps + 2)
     overdue      = days since the last order / own interval
 
 The typical interval is the median over customers who bought twice. Stages, the first rule that holds:
 
-    lapsed    overdue more than LAPSED_AFTER of the own interval
-    at_risk   overdue more than AT_RISK_AFTER of it
-    new       at most NEW_ORDERS orders
-    loyal     at least LOYAL_ORDERS orders, and an own interval no longer than the typical one
+    lapsed    overdue more than `lapsed_overdue` own intervals, and a churn probability of at least `lapsed_churn`
+    at_risk   overdue more than `at_risk_overdue` own intervals, and a churn probability of at least `at_risk_churn`
+    new       at most `new_orders` orders
+    loyal     at least `loyal_orders` orders, and an own interval no longer than the typical one
     active    everybody else
 
-The churn probability is the share of customers in the same situation, one horizon before the fit, who bought nothing in that horizon.
-A situation is a cell of two things: how overdue, and how many orders the own interval would fit into the horizon. Cells with few customers
-are drawn to all customers as overdue, and those to everybody.
+Where the churn probability is unknown, how long somebody is overdue decides alone.
 """
 
 from __future__ import annotations
@@ -25,89 +23,62 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.features import own_intervals
 from segmentation.profile import STAGES
-from segmentation.purchases import Orders, Reals, duration
-from segmentation.rfm import Rfm, orders_to_rfm
+from segmentation.purchases import Reals
+from segmentation.rfm import Rfm
 
-AT_RISK_AFTER, LAPSED_AFTER = 3.0, 6.0
-NEW_ORDERS, LOYAL_ORDERS = 2, 8
-PRIOR_GAPS = 2.0
 
-OVERDUE_EDGES = (0.25, 0.5, 1.0, 2.0, 3.0, 6.0, 12.0)
-EXPECTED_ORDERS_EDGES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-CHURN_SHAPE = (len(OVERDUE_EDGES) + 1, len(EXPECTED_ORDERS_EDGES) + 1)
-PRIOR_CUSTOMERS = 10.0
-MIN_CUSTOMERS = 50
+@dataclass(frozen=True)
+class StageRules:
+    """The thresholds of the rules above.
+
+    Raises:
+        ValueError: lapsed asks for less than at risk does, a probability is outside [0, 1], or loyal begins where new still holds.
+    """
+
+    at_risk_overdue: float = 3.0
+    lapsed_overdue: float = 6.0
+    at_risk_churn: float = 0.5
+    lapsed_churn: float = 0.8
+    new_orders: int = 2
+    loyal_orders: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.at_risk_overdue <= self.lapsed_overdue:
+            raise ValueError(f"need 0 < at_risk_overdue <= lapsed_overdue, got {self.at_risk_overdue} and {self.lapsed_overdue}")
+        if not 0 <= self.at_risk_churn <= self.lapsed_churn <= 1:
+            raise ValueError(f"need 0 <= at_risk_churn <= lapsed_churn <= 1, got {self.at_risk_churn} and {self.lapsed_churn}")
+        if not 0 <= self.new_orders < self.loyal_orders:
+            raise ValueError(f"need 0 <= new_orders < loyal_orders, got {self.new_orders} and {self.loyal_orders}")
 
 
 @dataclass(frozen=True)
 class LifecycleModel:
-    """Assigns stages and churn probabilities.
+    """Assigns stages. typical_interval_days: median over customers of the mean time between two orders."""
 
-    typical_interval_days: median over customers of the mean time between two orders; the horizon where nobody bought twice
-    churn:                 probability of no purchase in the horizon by situation; shape CHURN_SHAPE; NaN = there was too little
-                           history to measure it
-    """
-
-    horizon_days: float
     typical_interval_days: float
-    churn: Reals
+    rules: StageRules
 
-    def stages(self, rfm: Rfm) -> NDArray[np.int8]:
-        """Rows of `segmentation.profile.STAGES`, -1 = never bought; shape (n_customers,)."""
-        interval, overdue = self._rhythm(rfm)
-        rules = {
-            "lapsed": overdue > LAPSED_AFTER,
-            "at_risk": overdue > AT_RISK_AFTER,
-            "new": rfm.n_orders <= NEW_ORDERS,
-            "loyal": (rfm.n_orders >= LOYAL_ORDERS) & (interval <= self.typical_interval_days),
+    def stages(self, rfm: Rfm, churn: Reals) -> NDArray[np.int8]:
+        """Rows of `segmentation.profile.STAGES`, -1 = never bought; shape (n_customers,).
+
+        churn: probability of no purchase in the horizon, NaN = unknown; shape (n_customers,)
+        """
+        interval = own_intervals(rfm, self.typical_interval_days)
+        overdue, rules = rfm.recency_days / interval, self.rules
+        holds = {
+            "lapsed": (overdue > rules.lapsed_overdue) & ~(churn < rules.lapsed_churn),
+            "at_risk": (overdue > rules.at_risk_overdue) & ~(churn < rules.at_risk_churn),
+            "new": rfm.n_orders <= rules.new_orders,
+            "loyal": (rfm.n_orders >= rules.loyal_orders) & (interval <= self.typical_interval_days),
         }
-        codes = [STAGES.index(stage) for stage in rules]
-        stages = np.select(list(rules.values()), codes, default=STAGES.index("active"))
+        codes = [STAGES.index(stage) for stage in holds]
+        stages = np.select(list(holds.values()), codes, default=STAGES.index("active"))
         return np.where(rfm.has_bought, stages, -1).astype(np.int8)
 
-    def churn_probabilities(self, rfm: Rfm) -> Reals:
-        """Probability of no purchase in the horizon, in [0, 1]; NaN = never bought, or not measurable; shape (n_customers,)."""
-        cells = self._cells(rfm)
-        return np.where(rfm.has_bought, self.churn.ravel()[cells], np.nan)
 
-    def _rhythm(self, rfm: Rfm) -> tuple[Reals, Reals]:
-        gaps = np.maximum(rfm.n_orders - 1, 0)
-        span = np.where(rfm.has_bought, rfm.tenure_days - rfm.recency_days, 0.0)
-        interval = (span + PRIOR_GAPS * self.typical_interval_days) / (gaps + PRIOR_GAPS)
-        return interval, rfm.recency_days / interval
-
-    def _cells(self, rfm: Rfm) -> NDArray[np.intp]:
-        interval, overdue = self._rhythm(rfm)
-        row = np.searchsorted(OVERDUE_EDGES, overdue)
-        column = np.searchsorted(EXPECTED_ORDERS_EDGES, self.horizon_days / interval)
-        return np.where(rfm.has_bought, row * CHURN_SHAPE[1] + column, 0)
-
-
-def fit_lifecycle(orders: Orders, n_customers: int, as_of: np.datetime64, horizon_days: float) -> LifecycleModel:
-    """Measure the typical interval on all orders, and churn on what followed in [as_of - horizon, as_of) for those who bought before it.
-
-    Churn stays NaN with fewer than MIN_CUSTOMERS such customers, or less than one horizon of history before it.
-    """
-    intervals = orders_to_rfm(orders, n_customers, as_of).interval_days
-    typical = float(np.nanmedian(intervals)) if np.isfinite(intervals).any() else horizon_days
-    model = LifecycleModel(horizon_days, max(typical, 1.0), np.full(CHURN_SHAPE, np.nan))
-
-    start = as_of - duration(horizon_days)
-    past = orders.before(start)
-    before = orders_to_rfm(past, n_customers, start)
-    known = np.flatnonzero(before.has_bought)
-    if len(known) < MIN_CUSTOMERS or before.tenure_days[known].max() < horizon_days:
-        return model
-    stayed_away = ~np.isin(known, orders.since(start).customers)
-    churn = _shrunk_shares(model._cells(before)[known], stayed_away)
-    return LifecycleModel(horizon_days, model.typical_interval_days, churn)
-
-
-def _shrunk_shares(cells: NDArray[np.intp], happened: NDArray[np.bool_]) -> Reals:
-    """Share of `happened` per cell, drawn to the share of its row, and that to the share of all; shape CHURN_SHAPE."""
-    n_cells = CHURN_SHAPE[0] * CHURN_SHAPE[1]
-    hits = np.bincount(cells, happened, n_cells).reshape(CHURN_SHAPE)
-    counts = np.bincount(cells, minlength=n_cells).reshape(CHURN_SHAPE)
-    row = (hits.sum(axis=1) + PRIOR_CUSTOMERS * happened.mean()) / (counts.sum(axis=1) + PRIOR_CUSTOMERS)
-    return np.asarray((hits + PRIOR_CUSTOMERS * row[:, None]) / (counts + PRIOR_CUSTOMERS), np.float64)
+def fit_lifecycle(rfm: Rfm, horizon_days: float, rules: StageRules) -> LifecycleModel:
+    """Measure the typical interval; the horizon where nobody bought twice, and at least one day."""
+    known = rfm.interval_days[np.isfinite(rfm.interval_days)]
+    return LifecycleModel(max(float(np.median(known)) if len(known) else horizon_days, 1.0), rules)

@@ -1,8 +1,10 @@
-"""Names for segments, made of the terms that set each of them apart from all customers."""
+"""Names for segments: of the terms that set each of them apart, or by whoever reads the evidence and keeps to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,14 @@ from segmentation.purchases import Floats
 BY_TERMS = "(by terms)"
 N_TERMS, MAX_TERMS = 2, 4
 MIN_EFFECT, MIN_SUPPORT = 0.25, 0.3
+MAX_NAME, MAX_SENTENCE = 40, 240
+"""Characters of a name and of a sentence that somebody else wrote."""
+
+Namer: TypeAlias = Callable[[str], str]
+"""From the evidence for one segment, as text, to a name on the first line and, if wanted, one sentence on the second."""
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[^\W\d_{_UNSPACED}]{{3,}}|[{_UNSPACED}]{{2,}}")
 
 
 def distinguishing_terms(
@@ -52,6 +62,36 @@ def names_from_terms(terms_of_segments: Sequence[Sequence[str]]) -> tuple[str, .
         numbered = [f"{plain[-1]} {number}" for number in range(2, len(names) + 2)]
         names.append(next(name for text in plain + numbered if (name := f"{text} {BY_TERMS}") not in names))
     return tuple(names)
+
+
+def written_name(namer: Namer, evidence: str, words_of: Sequence[str], taken: Sequence[str]) -> tuple[str, str] | None:
+    """A name and a sentence ("" = none) by a writer who read the evidence; None = refused, and the terms must do.
+
+    A name is refused that is empty, longer than MAX_NAME, equal to one taken (letter case aside) or without a word of `words_of`; a
+    sentence that is longer than MAX_SENTENCE, has no such word, or states a number that the evidence does not.
+
+    Args:
+        words_of: the texts of the evidence that a name may speak of: items, topics, phrases
+    """
+    lines = [line.strip() for line in namer(evidence).strip().splitlines() if line.strip()]
+    name = lines[0].strip(" \"'*#") if lines else ""
+    known = _words(" ".join(words_of))
+    if not 0 < len(name) <= MAX_NAME or name.casefold() in {other.casefold() for other in taken} or not _speaks_of(name, known):
+        return None
+    sentence = lines[1] if len(lines) > 1 else ""
+    numbers = set(re.findall(r"\d+(?:[.,]\d+)*", sentence))
+    if len(sentence) > MAX_SENTENCE or not _speaks_of(sentence, known) or not numbers <= set(re.findall(r"\d+(?:[.,]\d+)*", evidence)):
+        sentence = ""
+    return name, sentence
+
+
+def _words(text: str) -> set[str]:
+    return {word.casefold() for word in _WORD.findall(text)} - {"and", "for", "the", "with"}
+
+
+def _speaks_of(text: str, known: set[str]) -> bool:
+    """Whether a word of the text is a known one, or begins like it (plurals), or stands within it where words are not spaced."""
+    return any(word[:5] == other[:5] or (other in word and word[0] > "\u3000") for word in _words(text) for other in known)
 
 
 def _readable(term: str) -> str:

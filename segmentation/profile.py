@@ -27,7 +27,8 @@ class CustomerProfile:
     stage:              lifecycle stage, one of STAGES
     expected_value:     money expected over `horizon_days`, in the shop's currency; NaN where the shop gives no money
     churn_probability:  probability of no purchase in the horizon, in [0, 1]; NaN = not estimated
-    segment_confidence: how much nearer the customer is to its segment than to the next, in [0, 1]; NaN = not measured
+    segment_confidence: probability that the customer belongs to its segment, given what it bought, in [0, 1]; 0 = an outlier, who is
+                        far from every segment and was given the nearest; NaN = not measured
     """
 
     customer_id: str
@@ -40,6 +41,7 @@ class CustomerProfile:
     horizon_days: float
     as_of: dt.datetime
     segment_confidence: float = math.nan
+    is_outlier: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Profiles:
     segment:            rows of segment_ids and segment_names; int16
     tier, stage:        rows of TIERS and STAGES; int8
     expected_value, churn_probability, segment_confidence: as in CustomerProfile; float32
+    outlier:            far from every segment; bool
     as_of:              datetime64[us], UTC; nothing later was used
     """
 
@@ -58,6 +61,7 @@ class Profiles:
     expected_value: NDArray[np.float32]
     churn_probability: NDArray[np.float32]
     segment_confidence: NDArray[np.float32]
+    outlier: NDArray[np.bool_]
     segment_ids: tuple[str, ...]
     segment_names: tuple[str, ...]
     horizon_days: float
@@ -89,6 +93,7 @@ class Profiles:
             horizon_days=self.horizon_days,
             as_of=moment.replace(tzinfo=dt.UTC),
             segment_confidence=float(self.segment_confidence[customer_num]),
+            is_outlier=bool(self.outlier[customer_num]),
         )
 
     def save(self, folder: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ class Purchases:
     baskets:     lines of one customer with an equal number are one order; 0 or more; int32
     topics:      what the line is about (a category, say) as a row of topic_names, -1 = nothing known; int32
     topic_names: distinct names; a fitted model knows topics by name, so their numbers may change between two calls
+    items:       which item was bought, as a row of item_names, -1 = unknown; int32; None = no item is known
+    item_names:  distinct ids; a fitted model knows items by id, likewise
     """
 
     customers: Ints
@@ -34,16 +37,21 @@ class Purchases:
     baskets: Ints
     topics: Ints
     topic_names: tuple[str, ...]
+    items: Ints | None = None
+    item_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        lengths = {name: len(column) for name, column in vars(self).items() if name != "topic_names"}
+        lengths = {name: len(column) for name, column in self._columns().items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns of purchases differ in length: {lengths}")
         if len(set(self.topic_names)) < len(self.topic_names):
             raise ValueError("topic_names repeats a name; give each topic one number")
-        for name, low, high in (("customers", 0, None), ("baskets", 0, None), ("topics", -1, len(self.topic_names))):
+        if len(set(self.item_names)) < len(self.item_names):
+            raise ValueError("item_names repeats an id; give each item one number")
+        rows = {"topics": len(self.topic_names), "items": len(self.item_names)}
+        for name, low, high in (("customers", 0, None), ("baskets", 0, None), *((name, -1, n) for name, n in rows.items())):
             column = getattr(self, name)
-            if len(column) and (column.min() < low or (high is not None and column.max() >= high)):
+            if column is not None and len(column) and (column.min() < low or (high is not None and column.max() >= high)):
                 allowed = f"at least {low}" if high is None else f"at least {low} and below {high}"
                 raise ValueError(f"{name} must be {allowed}, got {column.min()} to {column.max()}")
 
@@ -52,8 +60,11 @@ class Purchases:
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Purchases:
         """The given lines, in the given order."""
-        columns = {name: column[rows] for name, column in vars(self).items() if name != "topic_names"}
+        columns: dict[str, Any] = {name: column[rows] for name, column in self._columns().items()}
         return replace(self, **columns)
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {name: column for name, column in vars(self).items() if isinstance(column, np.ndarray)}
 
     def before(self, time: np.datetime64) -> Purchases:
         """The lines strictly earlier than the time."""
@@ -63,13 +74,21 @@ class Purchases:
         """The same lines sorted by customer; the lines of one customer keep their order."""
         return self.take(np.argsort(self.customers, kind="stable"))
 
+    def things(self, item_names: Sequence[str], topic_names: Sequence[str]) -> Ints:
+        """What each line bought, as a row of item_names followed by topic_names: its item if listed, else its topic; -1 = neither."""
+        topics = _rows_of(self.topic_names, topic_names)[self.topics]
+        things = np.where(topics >= 0, topics + len(item_names), -1)
+        if self.items is not None:
+            items = _rows_of(self.item_names, item_names)[self.items]
+            things = np.where(items >= 0, items, things)
+        return things.astype(np.int32)
+
     def topic_counts(self, customers: Ints, topic_names: tuple[str, ...]) -> Floats:
         """Lines of each customer about each topic, shape (len(customers), len(topic_names)); what is about other topics is left out.
 
         customers: distinct and sorted
         """
-        column_of = {name: column for column, name in enumerate(topic_names)}
-        columns = np.array([*(column_of.get(name, -1) for name in self.topic_names), -1])[self.topics]
+        columns = _rows_of(self.topic_names, topic_names)[self.topics]
         rows = np.searchsorted(customers, self.customers)
         counted = (columns >= 0) & np.isin(self.customers, customers)
         cells = rows[counted] * len(topic_names) + columns[counted]
@@ -129,6 +148,12 @@ def orders_of(purchases: Purchases) -> Orders:
     values = np.add.reduceat(money, first) if len(first) else money
     order = np.lexsort((times, customers))
     return Orders(customers[order], times[order], values[order])
+
+
+def _rows_of(names: Sequence[str], known: Sequence[str]) -> NDArray[np.intp]:
+    """Row of each name among the known ones, -1 = none; a last -1 serves the number -1."""
+    row_of = {name: row for row, name in enumerate(known)}
+    return np.array([*(row_of.get(name, -1) for name in names), -1], np.intp)
 
 
 def duration(days: float) -> np.timedelta64:

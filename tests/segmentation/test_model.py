@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segmentation import cluster
 from segmentation import model as module
 from segmentation.errors import SegmentationError
 from segmentation.model import SegmentationModel, fit_segmentation
+from segmentation.portraits import Wrote
 from segmentation.profile import STAGES, TIERS, Profiles
 from segmentation.purchases import Purchases
 
@@ -17,7 +19,7 @@ LATER = np.datetime64("2024-09-15", "us")
 N = 125  # customers 120 and up never buy
 
 
-def fit(purchases: Purchases, n_segments: int = 2, seed: int = 4) -> SegmentationModel:
+def fit(purchases: Purchases, n_segments: int | None = 2, seed: int = 4) -> SegmentationModel:
     return fit_segmentation(purchases, N, FIT, n_segments, (0.5, 0.8), 28.0, seed, 1)
 
 
@@ -126,7 +128,7 @@ def test_damaged_files_are_an_error(fitted: SegmentationModel, tmp_path: Path, f
 def test_blocks_and_samples_change_no_assignment(two_tastes: Purchases, fitted: SegmentationModel, monkeypatch: pytest.MonkeyPatch) -> None:
     past = two_tastes.before(LATER)
     whole = fitted.assign(past, N, LATER)
-    monkeypatch.setattr(module, "BLOCK", 7)
+    monkeypatch.setattr(cluster, "BLOCK", 7)
     assert_same(whole, fitted.assign(past, N, LATER))
     monkeypatch.setattr(module, "MAX_CUSTOMERS_TO_CLUSTER", 40)
     names = [fit(two_tastes.before(FIT)).assign(past, N, LATER).profile(customer, "x") for customer in (0, 1)]
@@ -151,12 +153,111 @@ def test_a_shop_without_money_has_tiers_by_lines_and_no_expected_value(two_taste
     assert weekly.min() > slow.max()
 
 
-def test_a_shop_without_topics_is_segmented_by_behaviour(two_tastes: Purchases) -> None:
+def test_a_shop_that_names_neither_items_nor_topics_has_one_segment(two_tastes: Purchases) -> None:
     past = two_tastes.before(FIT)
     bare = replace(past, topics=np.full(len(past), -1, np.int32), topic_names=())
-    words = {word for segment in fit(bare).segments for word in segment.terms}
-    assert words <= {word for pair in module.BEHAVIOURS for word in pair}
-    assert words
+    model = fit(bare)
+    assert [segment.name for segment in model.segments] == ["Mixed (by terms)"]
+    assert set(model.assign(bare, N, FIT).segment[:120]) == {0}
+
+
+def with_items(purchases: Purchases) -> Purchases:
+    """The same with items instead of topics, and one line of an item that hardly anybody buys."""
+    items = purchases.topics.copy()
+    items[0] = 3
+    return replace(
+        purchases,
+        topics=np.zeros(len(items), np.int32),
+        topic_names=("drinks",),
+        items=items,
+        item_names=("i-tea", "i-coffee", "i-cake", "i-rare"),
+    )
+
+
+def test_items_part_tastes_where_topics_do_not(two_tastes: Purchases) -> None:
+    past = with_items(two_tastes.before(FIT))
+    model = fit_segmentation(past, N, FIT, 2, (0.5, 0.8), 28.0, 4, 1, titles={"i-tea": "Tea of the house"})
+    assert sorted(model.item_names) == ["i-cake", "i-coffee", "i-tea"]
+    segment = model.assign(past, N, FIT).segment[:120]
+    assert len(set(segment[::2])) == len(set(segment[1::2])) == 1
+    assert segment[0] != segment[1]
+    tea = model.segments[segment[0]].description
+    bought = next(statement for statement in tea if statement.statistic == "bought: Tea of the house")
+    assert (bought.value, bought.everybody) == (1.0, 0.5)
+    assert {statement.statistic for statement in tea} > {"share of customers", "orders a month", "order value"}
+
+
+def test_items_may_be_numbered_anew(two_tastes: Purchases) -> None:
+    past = with_items(two_tastes.before(FIT))
+    assert past.items is not None
+    renumbered = replace(past, items=(past.items + 1).astype(np.int32), item_names=("i-new", *past.item_names))
+    model = fit(past)
+    assert_same(model.assign(past, N, FIT), model.assign(renumbered, N, FIT))
+
+
+def test_the_number_of_segments_is_chosen_with_reasons(two_tastes: Purchases) -> None:
+    model = fit(two_tastes.before(FIT), n_segments=None)
+    assert len(model.segments) == 2
+    best = next(candidate for candidate in model.choice if candidate.n_segments == 2)
+    assert best.stability > 0.95
+    assert best.silhouette > 0.8
+
+
+def test_a_language_model_names_segments_and_is_refused_where_it_invents(two_tastes: Purchases) -> None:
+    seen: list[str] = []
+
+    def namer(evidence: str) -> str:
+        seen.append(evidence)
+        return "Tea people\nThey like tea." if "by: tea" in evidence else "Millionaires"
+
+    model = fit_segmentation(two_tastes.before(FIT), N, FIT, 2, (0.5, 0.8), 28.0, 4, 1, namer=namer)
+    assert {(segment.name, segment.summary) for segment in model.segments} == {("Tea people", "They like tea."), ("coffee (by terms)", "")}
+    assert sorted(segment.is_named_by_terms for segment in model.segments) == [False, True]
+    assert len(seen) == 2
+
+
+def test_phrases_that_customers_wrote_are_evidence(two_tastes: Purchases) -> None:
+    even = np.arange(0, 120, 2, dtype=np.int32)
+    wrote = Wrote(even, np.zeros(60, np.int32), ("calming",))
+    model = fit_segmentation(two_tastes.before(FIT), N, FIT, 2, (0.5, 0.8), 28.0, 4, 1, wrote=wrote)
+    told = [[s.statistic for s in segment.description if s.statistic.startswith("wrote")] for segment in model.segments]
+    assert sorted(told) == [[], ["wrote of: calming"]]
+
+
+def test_a_refit_keeps_ids_and_says_who_moved(two_tastes: Purchases, fitted: SegmentationModel) -> None:
+    past = two_tastes.before(LATER)
+    later = fit_segmentation(past, N, LATER, 2, (0.5, 0.8), 28.0, 9, 1)
+    later = replace(later, segments=tuple(replace(segment, id=f"x{segment.id}") for segment in later.segments))
+    same, succession = later.succeeding(fitted, past, N)
+    assert sorted(segment.id for segment in same.segments) == ["s0", "s1"]
+    assert (succession.new, succession.retired, succession.moved_share) == ((), (), 0.0)
+    before, after = fitted.assign(past, N, LATER), same.assign(past, N, LATER)
+    for customer in (0, 1, 119):
+        first, second = before.profile(customer, "x"), after.profile(customer, "x")
+        assert first is not None
+        assert second is not None
+        assert first.segment == second.segment
+
+
+def test_a_customer_stays_in_its_segment_until_another_leads(two_tastes: Purchases, fitted: SegmentationModel) -> None:
+    past = two_tastes.before(LATER)
+    plain = fitted.assign(past, N, LATER)
+    before = replace(
+        fitted.assign(two_tastes.before(FIT), N, FIT), segment=np.where(plain.segment >= 0, 1 - plain.segment, -1).astype(np.int16)
+    )
+    np.testing.assert_array_equal(fitted.assign(past, N, LATER, previous=before).segment, plain.segment)  # tastes are plain here
+    np.testing.assert_array_equal(fitted.assign(past, N, LATER, previous=before, margin=1.0).segment, before.segment)
+    with pytest.raises(ValueError, match="previous profiles are of"):
+        fitted.assign(two_tastes.before(FIT), N, FIT, previous=plain)
+
+
+def test_a_newcomer_has_a_segment_at_once_with_little_confidence(two_tastes: Purchases, fitted: SegmentationModel, buy) -> None:
+    past = two_tastes.before(LATER)
+    plain = fitted.assign(past, N, LATER)
+    first = buy([(0, "2024-09-14", 3.0, 0, 0)])
+    newcomer = fitted.assign(first, N, LATER)
+    assert newcomer.segment[0] == plain.segment[0]
+    assert 0.5 < newcomer.segment_confidence[0] < plain.segment_confidence[0]
 
 
 def test_one_customer_with_one_order_is_enough(buy) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentation.naming import BY_TERMS, distinguishing_terms, names_from_terms
+from segmentation.naming import BY_TERMS, MAX_NAME, distinguishing_terms, names_from_terms, written_name
 
 
 def test_terms_that_set_a_segment_apart_come_first() -> None:
@@ -30,3 +31,26 @@ def test_names_never_repeat(terms: list[list[str]]) -> None:
     names = names_from_terms(terms)
     assert len(set(names)) == len(terms)
     assert all(name.endswith(BY_TERMS) for name in names)
+
+
+EVIDENCE = "Set apart by: Green tea, Honey.\n41% of them have bought Sencha 100 g; of everybody 7%."
+WORDS = ("Green tea", "Honey", "Sencha 100 g", "乌龙茶")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Sencha drinkers", ("Sencha drinkers", "")),
+        ('"Honey lovers"\n\nThey love honey: 41% buy it.\nMore.', ("Honey lovers", "They love honey: 41% buy it.")),
+        ("乌龙茶爱好者", ("乌龙茶爱好者", "")),
+        ("Honey lovers\nThey are rich.", ("Honey lovers", "")),  # the sentence speaks of nothing in the evidence
+        ("Honey lovers\n90% buy honey.", ("Honey lovers", "")),  # a number that nobody counted
+        ("Rich people", None),
+        ("honey FRIENDS", None),  # taken
+        ("Honey " + "x" * MAX_NAME, None),
+        ("", None),
+        (" \n ", None),
+    ],
+)
+def test_a_written_name_must_keep_to_the_evidence(answer: str, expected: tuple[str, str] | None) -> None:
+    assert written_name(lambda evidence: answer if evidence == EVIDENCE else "", EVIDENCE, WORDS, ["Honey friends"]) == expected

@@ -18,6 +18,7 @@ TABLE = Profiles(
     expected_value=np.array([12.5, np.nan, 0.25], np.float32),
     churn_probability=np.array([0.125, np.nan, np.nan], np.float32),
     segment_confidence=np.array([0.5, np.nan, 0.75], np.float32),
+    outlier=np.array([False, False, True]),
     segment_ids=("s0", "s1"),
     segment_names=("Tea (by terms)", "Käse (by terms)"),
     horizon_days=28.0,
@@ -32,6 +33,7 @@ def test_a_row_becomes_a_profile() -> None:
     assert lapsed is not None
     assert (lapsed.segment, lapsed.tier, lapsed.stage) == ("s0", "low", "lapsed")
     assert math.isnan(lapsed.churn_probability)
+    assert lapsed.is_outlier
 
 
 @pytest.mark.parametrize("customer_num", [1, 3, -1])

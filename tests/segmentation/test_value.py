@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentation.purchases import Orders, orders_of
-from segmentation.value import PRIOR_DAYS, TierCuts, ValueModel, fit_tiers, fit_value
+from segmentation.value import PRIOR_DAYS, FadedRate, TierCuts, fit_faded_rate, fit_tiers
 
 AS_OF = np.datetime64("2024-05-01", "us")
 
@@ -19,7 +19,7 @@ def orders(rows: list[tuple[int, float, float]]) -> Orders:
 
 
 def test_expected_value_by_hand() -> None:
-    model = ValueModel(horizon_days=10, half_life_days=30, population_rate=2.0, scale=1.5)
+    model = FadedRate(horizon_days=10, half_life_days=30, population_rate=2.0, scale=1.5)
     exposure = 30 / np.log(2) * (1 - 0.25)  # the integral of fading over 60 days
     rate = (0.25 * 40 + 0.5 * 8 + PRIOR_DAYS * 2.0) / (exposure + PRIOR_DAYS)
     expected = model.expected(orders([(1, 60, 40), (1, 30, 8)]), 3, AS_OF)
@@ -29,27 +29,27 @@ def test_expected_value_by_hand() -> None:
 @given(st.lists(st.tuples(st.floats(0.01, 900), st.floats(0, 1000)), min_size=1, max_size=20), st.floats(0.01, 1000))
 def test_more_spend_at_the_same_times_is_never_worth_less(history: list[tuple[float, float]], more: float) -> None:
     history = sorted(history, reverse=True)
-    model = ValueModel(horizon_days=28, half_life_days=90, population_rate=1.0, scale=1.0)
+    model = FadedRate(horizon_days=28, half_life_days=90, population_rate=1.0, scale=1.0)
     rows = [(0, age, value) for age, value in history] + [(1, age, value + more) for age, value in history]
     less, richer = model.expected(orders(rows), 2, AS_OF)
     assert 0 < less < richer
 
 
 def test_recent_spend_counts_more_than_the_same_spend_long_ago() -> None:
-    model = ValueModel(horizon_days=28, half_life_days=90, population_rate=1.0, scale=1.0)
+    model = FadedRate(horizon_days=28, half_life_days=90, population_rate=1.0, scale=1.0)
     faded, fresh = model.expected(orders([(0, 300, 50), (0, 200, 10), (1, 300, 10), (1, 5, 50)]), 2, AS_OF)
     assert fresh > faded
 
 
 def test_refunds_above_purchases_give_zero_not_less() -> None:
-    model = fit_value(orders([(0, 50, 10), (0, 20, -500), (1, 60, 20), (1, 10, 20)]), 3, AS_OF, 28)
+    model = fit_faded_rate(orders([(0, 50, 10), (0, 20, -500), (1, 60, 20), (1, 10, 20)]), 3, AS_OF, 28)
     expected = model.expected(orders([(0, 50, 10), (0, 20, -500)]), 3, AS_OF)
     assert expected.tolist() == [0, 0, 0]
 
 
 def test_steady_customers_are_expected_to_go_on_drawn_a_little_to_the_average() -> None:
     steady = orders([(customer, age, 7.0 * (customer + 1)) for customer in range(20) for age in np.arange(365, 0, -7)])
-    model = fit_value(steady, 20, AS_OF, 28)
+    model = fit_faded_rate(steady, 20, AS_OF, 28)
     expected, spent = model.expected(steady, 20, AS_OF), 28.0 * np.arange(1, 21)
     np.testing.assert_allclose(expected, 0.9 * spent + 0.1 * spent.mean(), rtol=0.03)
 
@@ -58,14 +58,14 @@ def test_half_life_is_short_where_old_spend_says_nothing() -> None:
     rng = np.random.default_rng(0)
     then, now = rng.permutation(60) + 1.0, rng.permutation(60) + 1.0
     rows = [(c, age, then[c] if age > 120 else now[c]) for c in range(60) for age in np.arange(400, 0, -10)]
-    assert fit_value(orders(rows), 60, AS_OF, 28).half_life_days == 30
+    assert fit_faded_rate(orders(rows), 60, AS_OF, 28).half_life_days == 30
     steady = [(c, age, then[c] * rng.exponential()) for c in range(60) for age in np.arange(400, 0, -10)]
-    assert fit_value(orders(steady), 60, AS_OF, 28).half_life_days >= 180
+    assert fit_faded_rate(orders(steady), 60, AS_OF, 28).half_life_days >= 180
 
 
 @pytest.mark.parametrize("rows", [[(0, 5, 10.0)], [(0, 5, 0.0)], [(0, 5, -3.0)]])
 def test_a_history_shorter_than_the_horizon_gives_the_defaults(rows: list[tuple[int, float, float]]) -> None:
-    model = fit_value(orders(rows), 1, AS_OF, 28)
+    model = fit_faded_rate(orders(rows), 1, AS_OF, 28)
     assert (model.half_life_days, model.scale) == (90.0, 1.0)
     assert np.isfinite(model.expected(orders(rows), 1, AS_OF)).all()
 
@@ -102,5 +102,5 @@ def test_tiers_need_finite_values(expected: list[float]) -> None:
 def test_those_who_spend_more_are_expected_to(two_tastes) -> None:
     history = orders_of(two_tastes.take(two_tastes.customers % 5 == 0))  # one rhythm, so only the value differs
     as_of = np.datetime64("2024-10-15", "us")
-    expected = fit_value(history, 120, as_of, 28).expected(history, 120, as_of)[0:100:5]
+    expected = fit_faded_rate(history, 120, as_of, 28).expected(history, 120, as_of)[0:100:5]
     assert (np.diff(expected) > 0).all()
