@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ class System:
     """One index, built and ready to be asked.
 
     bare:    the library below it, called directly; None where there is none
+    stated:  the recall that it vouches for; NaN where it vouches for none
     breadth: steps of a walk, where it is a graph
     filters: whether it can search among eligible vectors
     """
@@ -44,13 +46,17 @@ class System:
     bare: Call | None = None
     breadth: int = 2 * N_BEST
     filters: bool = True
+    stated: float = math.nan
 
 
-def systems(vectors: Floats, kinds: Sequence[str], with_peers: bool) -> Iterator[System | str]:
-    """Each system when its turn comes, or a sentence on why it is left out; graphs of other libraries walk as broadly as ours."""
+def systems(vectors: Floats, kinds: Sequence[str], with_peers: bool, samples: Floats | None) -> Iterator[System | str]:
+    """Each system when its turn comes, or a sentence on why it is left out; graphs of other libraries walk as broadly as ours.
+
+    samples: what ours are told of the queries to come
+    """
     breadth = 2 * N_BEST
     for kind in kinds:
-        ours = _ours(vectors, IndexConfig.model_validate({"kind": kind, "hnsw_links": LINKS}))
+        ours = _ours(vectors, IndexConfig.model_validate({"kind": kind, "hnsw_links": LINKS}), samples)
         breadth = ours.breadth if kind == "hnsw" else breadth
         yield ours
     for name, build in (("hnswlib", _hnswlib), ("usearch", _usearch)) if with_peers else ():
@@ -62,10 +68,10 @@ def systems(vectors: Floats, kinds: Sequence[str], with_peers: bool) -> Iterator
         yield build(library.Index if name == "hnswlib" else importlib.import_module("usearch.index").Index, vectors, breadth)
 
 
-def _ours(vectors: Floats, config: IndexConfig) -> System:
+def _ours(vectors: Floats, config: IndexConfig, samples: Floats | None) -> System:
     """Built, saved and loaded again: what a server has is memory-mapped."""
     start = time.perf_counter()
-    built = VectorIndex.build(vectors, config)
+    built = VectorIndex.build(vectors, config, samples)
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         built.save(Path(folder))
@@ -74,15 +80,16 @@ def _ours(vectors: Floats, config: IndexConfig) -> System:
         start = time.perf_counter()
         index = VectorIndex.load(Path(folder))  # the mapping outlives the name of the file
     facts = index.facts
-    loading = f"loaded in {time.perf_counter() - start:.1f} s, {disk:,.0f} MB on disk; states recall {facts.stated_recall:.2f}"
+    loading = f"loaded in {time.perf_counter() - start:.1f} s, {disk:,.0f} MB on disk"
     return System(
         name=index.kind,
         call=lambda query, eligible: index.search(query, N_BEST, eligible)[0][0],
         bare=_bare(index),
         seconds=seconds,
         memory_mb=_memory_mb(index, config),
-        note=f"{loading} (effort {facts.effort:g}); {facts.why}",
+        note=f"{loading} (effort {facts.effort:g}, deep {facts.deep_effort:g}); {facts.why}",
         breadth=facts.floor,
+        stated=facts.stated_recall,
     )
 
 
@@ -105,7 +112,14 @@ def _bare(index: VectorIndex) -> Call:
         return lists if index.kind == "ivf" else faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=lists)
 
     searched = faiss.downcast_index(raw.base_index) if index.kind == "ivf" else raw
-    return lambda query, eligible: searched.search(query, N_BEST, params=parameters(eligible))[1][0]
+    unfiltered = parameters(None)  # made once, as ours are
+
+    def call(query: Floats, eligible: Flags | None) -> NDArray[np.integer[Any]]:
+        chosen = unfiltered if eligible is None else parameters(eligible)
+        rows: NDArray[np.integer[Any]] = searched.search(query, N_BEST, params=chosen)[1][0]
+        return rows
+
+    return call
 
 
 def _hnswlib(index_class: Any, vectors: Floats, breadth: int) -> System:

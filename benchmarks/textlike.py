@@ -6,7 +6,7 @@ Gaussian vectors would not do: they have no neighbourhoods, so every index looks
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,17 @@ class TextLike:
     vectors: to be searched; float32 (n, dim)
     queries: of real texts that are not among them; float32 (q, dim)
     n_real:  how many of the vectors are real texts; the others are mixtures
+    samples: of other real texts that are not among them, as many as the queries, to tell an index what it will be asked; None = untold
     """
 
     vectors: Floats
     queries: Floats
     n_real: int
+    samples: Floats | None = None
+
+    def told(self) -> TextLike:
+        """The same with every second query as a sample instead."""
+        return replace(self, queries=np.ascontiguousarray(self.queries[::2]), samples=np.ascontiguousarray(self.queries[1::2]))
 
 
 def read_texts(shops: Sequence[Path], columns: Sequence[str]) -> list[str]:

@@ -5,7 +5,8 @@ catalogue/      ids, titles, groupings, prices, what may be recommended
 history/        ids of the customers, and what each did before as_of, newest first
 profiles/       segment, tier, lifecycle stage and value of each customer
 segmentation/   the model that assigned them
-texts/          embeddings of item texts and their index
+encoder/        the fine-tuned BERT with its heads, where there is one: new texts must be read by the same
+texts/          embeddings of items and of what customers wrote, and their index
 sources/NAME/   candidate sources
 features/       item-side statistics
 rankers/NAME/   LambdaMART models
@@ -29,7 +30,7 @@ from recsys.candidates.covisit import CovisitSource
 from recsys.candidates.factors import FactorSource
 from recsys.candidates.popular import PopularSource
 from recsys.candidates.repurchase import RepurchaseSource
-from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, RepurchaseConfig, SourceConfig
+from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, RepurchaseConfig, SourceConfig, TextConfig
 from recsys.data.catalogue import Catalogue
 from recsys.data.vocabulary import Vocabulary
 from recsys.errors import BundleError
@@ -40,8 +41,10 @@ from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
+ENCODER = "encoder"
+"""Folder of the fine-tuned trunk; a bundle without one was read with the trunk that its configuration names."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if manifest.get("format") != FORMAT:
         raise BundleError(f"{path / MANIFEST} is of format {manifest.get('format')!r}; this version reads format {FORMAT}")
     return manifest
+
+
+def text_config(path: Path, manifest: Mapping[str, Any]) -> TextConfig:
+    """How to read a new text as a bundle's texts were read: `recsys.text.encoder.load_encoder` takes it."""
+    config = Config.model_validate(manifest["config"]).text
+    config = config.model_copy(update={"precision": manifest["texts"]["precision"]})  # 'auto' is another one on another machine
+    return config.model_copy(update={"trunk": str(path / ENCODER)}) if (path / ENCODER).is_dir() else config
 
 
 def manifest_sha256(manifest: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 
 from recsys.errors import ConfigError
 from recsys.keys import keys, nearest, problem
+from segmentation.lifecycle import StageRules
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 
@@ -58,8 +59,10 @@ class TextConfig(Section):
     )
     max_tokens: int = Field(64, ge=4, le=512, description="tokens read of each text")
     batch_size: int = Field(128, ge=1, description="texts encoded at once")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto = bfloat16 on a GPU or on a processor that has it in hardware, else float32"
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="auto = bfloat16 on a GPU or on a processor that has it in hardware, else float32; "
+        "int8 = 8-bit matrix products, on processors only: quicker than float32, and a little less exact",
     )
 
 
@@ -84,7 +87,7 @@ class FinetuneConfig(Section):
     title_share: float = Field(0.05, ge=0, description="part of a batch given to titles and their descriptions")
     window: int = Field(5, ge=1, description="items of one customer so many places apart, or fewer, are pairs")
     window_days: float = Field(180, gt=0, description="a longer break ends what is close in time")
-    spare_cobought: bool = Field(True, description="items bought together by anybody are never each other's negatives")
+    spare_cobought: bool = Field(True, description="items that are bought together beyond chance are never each other's negatives")
     hard_negatives: int = Field(
         0, ge=0, description="in the second phase, so many of the nearest wrong items are read beside each wanted one"
     )
@@ -98,6 +101,24 @@ class FinetuneConfig(Section):
     validate_every: int = Field(50, ge=1, description="steps from one validation, and checkpoint, to the next")
     patience: int = Field(4, ge=1, description="so many validations in a row without a better Recall@20 end the training")
     n_validation: int = Field(2000, ge=1, description="customers drawn for validation; the last item of each is held out")
+
+
+class ReviewsConfig(Section):
+    """What customers wrote, beside what the shop says and what they bought; see `recsys.text.pooling`."""
+
+    item_weight: float | None = Field(
+        None, ge=0, le=1, description="most that reviews may weigh in an item's embedding; unset = chosen on validation, 0 = left out"
+    )
+    customer_weight: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="what a customer's own reviews weigh beside what they bought, where content is searched for; "
+        "unset = chosen on validation, 0 = left out",
+    )
+    half_life_days: float = Field(730, gt=0, description="a review this old counts half")
+    max_per_item: int = Field(50, ge=1, description="so many reviews of an item are read, those that count most")
+    max_per_customer: int = Field(20, ge=1, description="so many reviews of a customer are read, those that count most")
 
 
 class IndexConfig(Section):
@@ -247,12 +268,39 @@ class Choice(Section):
     placements: tuple[str, ...] = Field((), description="placements it holds for; empty = any")
 
 
+class StagesConfig(Section):
+    """The thresholds of the lifecycle stages; the first rule that holds counts, see `segmentation.lifecycle`."""
+
+    lapsed_overdue: float = Field(6.0, gt=0, description="lapsed: more than so many of the customer's own intervals without an order")
+    lapsed_churn: float = Field(0.8, ge=0, le=1, description="lapsed: and at least this churn probability")
+    at_risk_overdue: float = Field(3.0, gt=0, description="at risk: more than so many of the own intervals without an order")
+    at_risk_churn: float = Field(0.5, ge=0, le=1, description="at risk: and at least this churn probability")
+    new_orders: int = Field(2, ge=0, description="new: at most so many orders")
+    loyal_orders: int = Field(
+        8, ge=1, description="loyal: at least so many orders, at intervals no longer than is typical; active: all others"
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        self.rules()
+        return self
+
+    def rules(self) -> StageRules:
+        """As `segmentation` reads them."""
+        return StageRules(**self.model_dump())
+
+
 class SegmentationConfig(Section):
-    n_segments: int = Field(8, ge=1, description="clusters of customers")
+    n_segments: int | None = Field(
+        None,
+        ge=1,
+        description="groups of customers; unset = as many, up to 16, as come out again when customers are resampled, or one",
+    )
     tier_quantiles: tuple[float, float] = Field(
         (0.5, 0.8), description="quantiles of predicted spend that part low from medium and medium from high"
     )
-    horizon_days: float = Field(28, gt=0, description="horizon of the expected value")
+    horizon_days: float = Field(28, gt=0, description="horizon of the expected value and of the churn probability")
+    stages: StagesConfig = StagesConfig()
 
     @model_validator(mode="after")
     def _quantiles_rise(self) -> Self:
@@ -287,6 +335,8 @@ class Config(Section):
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     text: TextConfig = TextConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    reviews: ReviewsConfig = ReviewsConfig()
     index: IndexConfig = IndexConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -147,7 +147,9 @@ class Engine:
         missing = tuple(id_ for id_ in named if items.number(id_) is None)
         context = items.numbers(dict.fromkeys((*query.context_item_ids, *query.cart_item_ids)))
         profile = None if query.customer_id is None else self.bundle.profile(query.customer_id)
-        return ResolvedQuery(query, time, profile, history, history.of_events(self.bundle.positive_events), context), missing
+        number = None if query.customer_id is None else self.bundle.customers.number(query.customer_id)
+        positives = history.of_events(self.bundle.positive_events)
+        return ResolvedQuery(query, time, profile, history, positives, context, -1 if number is None else number), missing
 
     def retrieve(self, resolved: ResolvedQuery, strategy: StrategyConfig, snapshot: Snapshot, budget: Budget) -> Ranked:
         """Candidates of every source that works and has time, merged."""

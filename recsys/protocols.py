@@ -21,6 +21,7 @@ class ResolvedQuery:
     positives: the rows of the history whose event is one that the shop calls positive
     context:   items looked at or in the cart, newest first; int32
     time:      the query's time as datetime64[us]
+    customer:  number of the customer in the bundle, -1 = a guest or a stranger
     """
 
     query: Query
@@ -29,6 +30,7 @@ class ResolvedQuery:
     history: History
     positives: History
     context: Ints
+    customer: int
 
 
 class CandidateSource(Protocol):

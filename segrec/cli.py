@@ -23,6 +23,7 @@ from recsys.engine import Engine, Snapshot
 from recsys.errors import RecsysError
 from recsys.types import MAX_K, Query, aware, utc64
 from segmentation.errors import SegmentationError
+from segrec.arguments import moment, share_of
 from segrec.console import Stopwatch, fail, output, say, steps
 from segrec.demo import run_demo
 from segrec.evaluation import METRICS, comparisons, evaluate_bundle, tables_of
@@ -38,6 +39,7 @@ from segrec.show import (
     rows_of,
 )
 from segrec.synthetic import app as synthetic_app
+from segrec.text import app as text_app
 from serving.bundles import Bundles, newest_bundle
 from serving.server import serve as serve_until_stopped
 from serving.settings import ServerSettings
@@ -45,6 +47,7 @@ from serving.settings import ServerSettings
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
 eval_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure bundles offline.")
 app.add_typer(eval_app, name="eval")
+app.add_typer(text_app, name="text")
 app.add_typer(synthetic_app, name="synthetic")
 
 STOPPED = 130
@@ -73,7 +76,7 @@ def import_(
 
     Example: segrec import tables my-shop/ --mapping columns.toml --out shops/mine
     """
-    allowed = _share(max_bad)
+    allowed = share_of(max_bad)
     with steps() as progress:
         report = import_shop(open_shop(source, path, mapping), out, allowed, progress, now=dt.datetime.now(dt.UTC))
     if as_json:
@@ -99,7 +102,7 @@ def train(
     Example: segrec train shop.toml --data shops/mine --out bundles/
     """
     settings = _config(config)
-    end = None if as_of is None else utc64(_time(as_of))
+    end = None if as_of is None else utc64(moment(as_of))
     with steps() as progress:
         shipped = ship(Dataset.load(data), settings, out, progress, as_of=end, measure=measure)
     if as_json:
@@ -133,7 +136,7 @@ def recommend(
     loaded = Bundle.load(newest_bundle(bundle))
     if loaded.as_of is None:
         raise RecsysError(f"bundle {loaded.version} is from a split by position and answers no queries at a time")
-    when = aware(loaded.as_of) if time is None else _time(time)
+    when = aware(loaded.as_of) if time is None else moment(time)
     if utc64(when) < loaded.as_of:
         raise typer.BadParameter(f"{time} is earlier than {loaded.as_of}, up to where bundle {loaded.version} knows all that happened")
     query = Query(
@@ -262,22 +265,3 @@ def main() -> None:
 
 def _config(path: Path | None) -> Config:
     return Config() if path is None else load_config(path)
-
-
-def _time(text: str) -> dt.datetime:
-    """A time as the data contract reads it: without a zone it is UTC."""
-    try:
-        time = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no time; write for example 2024-05-01 or 2024-05-01T18:30:00+02:00") from error
-    return time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no share; write for example 1% or 0.01") from error
-    if not 0 <= share <= 1:
-        raise typer.BadParameter(f"{text!r} is not between 0 and 1")
-    return share

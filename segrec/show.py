@@ -118,11 +118,24 @@ def _facts(manifest: Mapping[str, Any]) -> Table:
     table.add_row("data", f"{data['interactions']:,} interactions of {data['customers']:,} customers with {data['items']:,} items")
     table.add_row("events", f"{data['first_event']} to {data['last_event']}")
     table.add_row("data fingerprint", data["fingerprint"][:16])
+    table.add_row("texts", _reading(manifest))
     table.add_row("sources", ", ".join(manifest["config"]["sources"]))
     table.add_row("strategies", ", ".join(manifest["config"]["strategies"]))
     table.add_row("made by", ", ".join(f"{name} {value[:12]}" for name, value in manifest["provenance"].items()))
     table.add_row("libraries", ", ".join(f"{name} {value}" for name, value in manifest["libraries"].items()))
     return table
+
+
+def _reading(manifest: Mapping[str, Any]) -> str:
+    """Which BERT read the texts, what it learnt, and what reviews weigh."""
+    texts = manifest["texts"]
+    weights, report = texts["review_weights"], texts["finetuning"]
+    said = f"read by {manifest['config']['text']['trunk']}"
+    if report is not None:
+        recalls = report["Recall@20"]
+        learnt = f": Recall@20 on validation {_short(recalls[0])} untuned, {_short(max(recalls))} tuned" if recalls else ""
+        said += f", fine-tuned in {report['best_step']} steps{learnt}"
+    return f"{said}; reviews weigh {weights['item']:g} in items, {weights['customer']:g} in customers"
 
 
 def _files(manifest: Mapping[str, Any]) -> Table:

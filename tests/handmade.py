@@ -54,10 +54,12 @@ def profile(segment: str = "s0", tier: str = "low", expected_value: float = 10.0
     return CustomerProfile("c", segment, segment, tier, "active", expected_value, 0.25, 28.0, aware(NOW))
 
 
-def asked(past: History | None = None, *, context: Sequence[int] = (), who: CustomerProfile | None = None, **query: Any) -> ResolvedQuery:
+def asked(
+    past: History | None = None, *, context: Sequence[int] = (), who: CustomerProfile | None = None, customer: int = -1, **query: Any
+) -> ResolvedQuery:
     """A query asked now; all of the past counts as positive."""
     past = History.empty() if past is None else past
-    return ResolvedQuery(Query(**{"k": 5, "time": aware(NOW), **query}), NOW, who, past, past, np.array(context, np.int32))
+    return ResolvedQuery(Query(**{"k": 5, "time": aware(NOW), **query}), NOW, who, past, past, np.array(context, np.int32), customer)
 
 
 def catalogue(n: int, **columns: Any) -> Catalogue:

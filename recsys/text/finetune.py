@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.text.contrast import hardest, info_nce
 from recsys.text.encoder import Progress, load_encoder
 from recsys.text.heads import FOLDER, Head, Heads
-from recsys.text.lesson import Batch, Lesson
+from recsys.text.lesson import Batch, Lesson, linked_pairs
 from recsys.text.metrics import MetricLog
 from recsys.text.trunk import Trunk, load_trunk
 from recsys.threads import limit_threads
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     import torch
 
 METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint.pt"
+REPORT = "finetuning.json"
+"""What `finetune` returns, beside the model."""
 _SCALE = 16.0
 """Embeddings are short, so logits of heads are this many times what their weights say while they learn."""
 _HEAD_SPEED = 10.0
@@ -70,8 +74,9 @@ class _Training:
     def run(self, progress: Progress) -> None:
         """Learn until the steps are done or validation no longer improves; ends with the best weights."""
         config = self.config
-        with MetricLog(self.work / METRICS, self.state.step) as log:
-            if not self.state.best:
+        is_new = not self.state.best
+        with MetricLog(self.work / METRICS, None if is_new else self.state.step) as log:
+            if is_new:
                 self._validate(log)
             while self.state.step < config.n_steps and not self._is_stale():
                 self.state.step += 1
@@ -140,16 +145,18 @@ class _Training:
 
     def _validate(self, log: MetricLog) -> None:
         """Measure, keep what is best, mine hard negatives where it is time, and save all."""
-        state, lesson = self.state, self.lesson
-        embeddings = self.trunk.embed(lesson.sample, self.config.micro_batch)
-        if lesson.validate is not None:
-            state.recalls.append(lesson.validate(embeddings))
-            log.write(state.step, {"Recall@20": state.recalls[-1]})
+        state, lesson, config = self.state, self.lesson, self.config
+        is_mining = config.hard_negatives > 0 and len(lesson.sample) > 1 and bool(lesson.pairs)
+        is_mining = is_mining and state.step >= config.hard_after * config.n_steps
+        if lesson.validate is not None or is_mining:
+            embeddings = self.trunk.embed(lesson.sample, config.micro_batch)
+            if lesson.validate is not None:
+                state.recalls.append(lesson.validate(embeddings))
+                log.write(state.step, {"Recall@20": state.recalls[-1]})
+            if is_mining:
+                state.hard = lesson.sample[hardest(embeddings, linked_pairs(lesson.links)[lesson.sample][:, lesson.sample])]
         if not state.recalls or state.recalls[-1] > max(state.recalls[:-1], default=-1.0):
             state.best, state.best_step = self._weights(), state.step
-        is_second_phase = state.step >= self.config.hard_after * self.config.n_steps
-        if self.config.hard_negatives and is_second_phase and lesson.pairs and len(embeddings) > 1:
-            state.hard = lesson.sample[hardest(embeddings, lesson.links[lesson.sample][:, lesson.sample])]
         self._save()
 
     def _weights(self) -> dict[str, Any]:
@@ -182,13 +189,13 @@ class _Training:
         }
         partial = self.work / "checkpoint.partial"
         torch.save(contents, partial)
-        partial.replace(self.work / "checkpoint.pt")
+        partial.replace(self.work / CHECKPOINT)
 
     def resume(self) -> None:
         """Go on from the checkpoint in the work folder, if it belongs to this very training."""
         import torch
 
-        path = self.work / "checkpoint.pt"
+        path = self.work / CHECKPOINT
         if not path.is_file():
             return
         contents = torch.load(path, map_location="cpu", weights_only=True)
@@ -199,11 +206,12 @@ class _Training:
         self.state = _State(**contents["numbers"], best=contents["best"], hard=contents["hard"].numpy())
 
     def learnt_heads(self) -> Heads:
-        """The heads as numpy reads them."""
+        """The heads as numpy reads them: all classes were drawn alike, so the bias makes up for how frequent each is."""
         found = {}
         for name, layer in self.heads.items():
             learnt = {part: weight.detach().cpu().numpy() * np.float32(_SCALE) for part, weight in layer.named_parameters()}
-            found[name] = Head(self.lesson.heads[name].classes, learnt["weight"].T, learnt["bias"])
+            labelled = self.lesson.heads[name]
+            found[name] = Head(labelled.classes, learnt["weight"].T, learnt["bias"] + np.log(labelled.shares))
         return Heads(found)
 
 
@@ -239,8 +247,8 @@ def finetune(
             checkpoint that it finds there, if that was made with equal inputs.
 
     Returns:
-        Recall@20 at every validation, the first of them untuned; the step whose weights were kept, the best or, without validation, the
-        last; and how many steps were made.
+        Recall@20 at every validation, the first of them untuned; best_step, whose weights were kept, the best or, without validation, the
+        last; n_steps, how many were made; heads, those that were trained (none where step 0 stayed the best); known_until, of the lesson.
 
     Raises:
         ConfigError: as `load_trunk`; or masked words or adapters do not fit the model.
@@ -255,12 +263,16 @@ def finetune(
             training = _Training(trunk, lesson, config, work, _key(lesson, text, config, seed, n_threads), seed)
             training.resume()
             training.run(progress)
-            report = {"Recall@20": training.state.recalls, "best_step": training.state.best_step, "n_steps": training.state.step}
+            report: dict[str, Any] = {"known_until": lesson.known_until, "Recall@20": training.state.recalls, "heads": []}
+            report |= {"best_step": training.state.best_step, "n_steps": training.state.step}
             out.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(out / FOLDER, ignore_errors=True)  # heads of another trunk
             trunk.save(out)
-    if lesson.heads and config.head_weight > 0:
-        training.learnt_heads().save(out / FOLDER)
-    (out / "finetuning.json").write_text(json.dumps(report), encoding="utf-8")
+    heads = training.learnt_heads()
+    if heads.by_name and training.state.best_step:  # at step 0 they know nothing yet
+        heads.save(out / FOLDER)
+        report["heads"] = list(heads.by_name)
+    (out / REPORT).write_text(json.dumps(report), encoding="utf-8")
     return report
 
 

@@ -39,7 +39,10 @@ class Heads:
     by_name: Mapping[str, Head]
 
     def classify(self, embeddings: Floats) -> dict[str, Floats]:
-        """Probabilities of each head's classes, rows sum to 1; float32 (n, n_classes). Training drew all classes alike.
+        """Probabilities of each head's classes, rows sum to 1; float32 (n, n_classes).
+
+        They hold for texts whose classes are as frequent as among the labels. Where a rare class must not be missed, divide by its
+        share of the labels before comparing.
 
         Args:
             embeddings: of the encoder that the heads were trained with; (n, dim).

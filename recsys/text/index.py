@@ -7,12 +7,14 @@ themselves, and where it falls short the exact search answers.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -21,23 +23,27 @@ from numpy.typing import NDArray
 from recsys.config import IndexConfig
 from recsys.errors import BundleError
 from recsys.text.index_choice import IndexKind, choose_kind, code_bytes, list_count
-from recsys.text.index_file import INDEX_FILE, SAMPLED_BEST, IndexFacts, seal, unseal
-from recsys.text.index_recall import least_effort
+from recsys.text.index_file import DEEP_BEST, INDEX_FILE, SAMPLED_BEST, IndexFacts, seal, unseal
+from recsys.text.index_lists import ListMap
+from recsys.text.index_order import Found, checked, fitting, ordered, sifted, untied
+from recsys.text.index_recall import best_scores, effort_at, least_effort, sample_queries
 from recsys.types import Flags, Floats, Ints
 
-Found: TypeAlias = tuple[NDArray[np.int64], Floats]
-
+_LOG = logging.getLogger(__name__)
 _STEP = 20
 """Eligible vectors that the exact search looks at in the time of one step of a walk through the graph."""
 _BATCH, _GATHER_MOST = 20, 1 << 17
 """From so many queries on FAISS multiplies matrices, but not while it skips rows: then up to so many vectors are worth copying out."""
 faiss.cvar.distance_compute_blas_threshold = _BATCH  # some builds come with a number that no batch reaches, 6 times slower
-_GPU_LEAST, _GPU_MAX = 4096, 2048
-"""Of fewer vectors the processor finds the best before a GPU has got the query; and the most vectors that one GPU search returns."""
+_ALL = faiss.SearchParameters(sel=faiss.IDSelectorAll())
+"""Lets all rows pass: FAISS reads the rows for one query twice as fast with a selector as without one."""
+_GPU_LEAST, _GPU_MAX, _GPU_TEMPORARY = 4096, 2048, 256 << 20
+"""Of fewer vectors the processor finds the best before a GPU has got the query; the most vectors that one GPU search returns; bytes that
+one index keeps there to search with, of which FAISS alone would take 1.5 GB."""
 _OVERFETCH = {"ivf": (1.0, 0), "ivf_sq8": (1.1, 10), "ivf_pq": (3.0, 100)}
 """Rows taken from lists for each row wanted, and so many more: codes order them only roughly, the stored vectors decide."""
-_COUNTED, _TOGETHER = 1 << 14, 256
-"""About so many vectors tell how the eligible ones lie in the lists; for so many queries at once that is worked out."""
+_TOGETHER = 256
+"""Of so many queries at once it is worked out which lists they look at."""
 
 
 class VectorIndex:
@@ -52,22 +58,28 @@ class VectorIndex:
         """Wrap a FAISS index of inner products that holds the vectors themselves too; `build` and `load` make one."""
         self.facts = facts
         self._index = index
+        self._n, self._dim = int(index.ntotal), int(index.d)
         self._flat = _flat(index)
         self._stored = _matrix(self._flat)
         self._fast: _Proposer | None = _proposer(index, facts)
-        self._gpu = _Gpu(self._flat) if len(self) >= _GPU_LEAST and faiss.get_num_gpus() > 0 else None
+        self._gpu = _gpu(self._flat)
 
     @classmethod
-    def build(cls, vectors: Floats, config: IndexConfig) -> VectorIndex:
-        """An index of float32 vectors of shape (n, dim), n >= 0; row numbers are their names.
+    def build(cls, vectors: Floats, config: IndexConfig, queries: Floats | None = None) -> VectorIndex:
+        """An index of vectors; row numbers are their names.
 
-        `choose_kind` picks the kind. What the searches of an approximate kind spend is set here, by `least_effort` on a sample;
+        `choose_kind` picks the kind. What the searches of an approximate kind spend is set here, by `least_effort` on sample queries;
         `facts.stated_recall` is what that reached.
 
+        Args:
+            vectors: float32, shape (n, dim), n >= 0.
+            queries: some hundreds like those to come, float32 (m, dim); None or m = 0: `sample_queries`. Customers ask with other vectors
+                than items have, and where that is known they should be passed.
+
         Raises:
-            ValueError: the shape is not (n, dim), or a value is not finite (the row is named).
+            ValueError: a shape is not (n, dim), or a value is not finite (the row is named).
         """
-        vectors = _checked(vectors, "vectors")
+        vectors = checked(vectors, "vectors")
         n, dim = vectors.shape
         choice = choose_kind(n, dim, config)
         facts = IndexFacts(choice.kind, choice.why, floor=config.hnsw_search or 0)
@@ -75,10 +87,9 @@ class VectorIndex:
         index.train(vectors)
         index.add(vectors)
         proposer = _proposer(index, facts)
-        if proposer is not None and len(vectors):
-            effort, recall = least_effort(proposer.found, proposer.efforts, vectors, config.recall)
-            floor = facts.floor or math.ceil(effort * SAMPLED_BEST)
-            facts = replace(facts, effort=float(effort), floor=floor, stated_recall=recall)
+        if proposer is not None and n:
+            asked = sample_queries(vectors) if queries is None or not len(queries) else fitting(queries, dim)
+            facts = proposer.tuned(asked, best_scores(asked, vectors, min(DEEP_BEST, n)), config.recall)
         return cls(index, facts)
 
     @classmethod
@@ -114,12 +125,12 @@ class VectorIndex:
         return {**asdict(self.facts), "n": len(self), "dim": self.dim}
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return self._n
 
     @property
     def dim(self) -> int:
         """Length of each vector."""
-        return int(self._index.d)
+        return self._dim
 
     @property
     def kind(self) -> IndexKind:
@@ -151,72 +162,68 @@ class VectorIndex:
         Raises:
             ValueError: a shape does not fit the index, n < 1, or a query is not finite.
         """
-        queries = self._checked_queries(queries, n)
-        if eligible is not None and (eligible.shape != (len(self),) or eligible.dtype != np.bool_):
-            raise ValueError(f"eligible must be {len(self)} flags, one per vector; got {eligible.dtype} of shape {eligible.shape}")
-        n_eligible = len(self) if eligible is None else int(np.count_nonzero(eligible))
+        queries = fitting(queries, self._dim)
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        if eligible is not None and (eligible.shape != (self._n,) or eligible.dtype != np.bool_):
+            raise ValueError(f"eligible must be {self._n} flags, one per vector; got {eligible.dtype} of shape {eligible.shape}")
+        n_eligible = self._n if eligible is None else int(np.count_nonzero(eligible))
         n = min(int(n), n_eligible)
         if n == 0 or len(queries) == 0:
             return np.empty((len(queries), n), np.int32), np.empty((len(queries), n), np.float32)
-        if n_eligible == len(self):
+        if n_eligible == self._n:
             eligible = None
-        asked = queries, n, eligible, n_eligible
-        proposed = self._proposed(*asked)
-        rows, scores = self._exact(*asked) if proposed is None else self._completed(proposed, *asked)
+        proposed = self._proposed(queries, n, eligible, n_eligible)
+        if proposed is None:
+            rows, scores = self._exact(queries, n, eligible, n_eligible)
+        else:
+            rows, scores = self._completed(proposed, queries, n, eligible, n_eligible)
         return rows.astype(np.int32), scores
-
-    def _checked_queries(self, queries: Floats, n: int) -> Floats:
-        queries = _checked(queries, "queries")
-        if queries.shape[1] != self.dim:
-            raise ValueError(f"queries have width {queries.shape[1]}, the index has {self.dim}")
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        return queries
 
     def _proposed(self, queries: Floats, n: int, eligible: Flags | None, n_eligible: int) -> Found | None:
         """What the GPU, graph or lists find, ineligible rows and -1 (nothing) among it; None where the exact search is the better way."""
         if self._gpu is not None:
-            fetched = n if eligible is None else math.ceil(1.5 * n * len(self) / n_eligible) + 32
-            return self._gpu.search(queries, min(fetched, len(self))) if fetched <= _GPU_MAX else None
+            fetched = n if eligible is None else math.ceil(1.5 * n * self._n / n_eligible) + 32
+            if fetched <= _GPU_MAX:
+                return self._gpu.search(queries, min(fetched, self._n))
         return None if self._fast is None else self._fast.propose(queries, n, eligible, n_eligible)
 
     def _completed(self, proposed: Found, queries: Floats, n: int, eligible: Flags | None, n_eligible: int) -> Found:
         """The n best eligible rows of a proposal; a query that has fewer is searched exactly."""
-        rows, scores = proposed
-        if eligible is None and _falls(scores) and rows[:, -1].min() >= 0:  # what follows would change nothing
+        rows, scores = ordered(*proposed)
+        if eligible is None and min(rows[:, -1].tolist()) >= 0:  # what follows would change nothing
             return rows[:, :n], scores[:, :n]
-        scores = np.where((rows >= 0) & (eligible is None or eligible[rows]), scores, np.float32(-np.inf))
-        rows, scores = _best(rows, scores, n)
-        if scores[:, -1].min() == -np.inf:
-            short = np.flatnonzero(scores[:, -1] == -np.inf)
+        is_in = rows >= 0
+        if eligible is not None:
+            is_in &= eligible[rows]
+        rows, scores, short = sifted(rows, scores, is_in, n)
+        if len(short):
             rows[short], scores[short] = self._exact(queries[short], n, eligible, n_eligible)
         return rows, scores
 
     def _exact(self, queries: Floats, n: int, eligible: Flags | None, n_eligible: int) -> Found:
         """The best among all eligible vectors, each of them looked at."""
-        if eligible is None:  # a selector that lets all pass: FAISS reads the rows for one query twice as fast with one as without
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorAll()) if len(queries) < _BATCH else None
-            return _untied(lambda k: self._flat.search(queries, k, params=parameters), n, n_eligible)
+        if eligible is None:
+            parameters = _ALL if len(queries) < _BATCH else None
+            return untied(lambda k: self._flat.search(queries, k, params=parameters), n, n_eligible)
         names = np.flatnonzero(eligible)
         if len(queries) < _BATCH or n_eligible > _GATHER_MOST:
             parameters = faiss.SearchParameters(sel=faiss.IDSelectorArray(names))
-            return _untied(lambda k: self._flat.search(queries, k, params=parameters), n, n_eligible)
+            return untied(lambda k: self._flat.search(queries, k, params=parameters), n, n_eligible)
         alone = self.vectors(names)
-        places, scores = _untied(lambda k: faiss.knn(queries, alone, k, metric=faiss.METRIC_INNER_PRODUCT), n, n_eligible)
+        places, scores = untied(lambda k: faiss.knn(queries, alone, k, metric=faiss.METRIC_INNER_PRODUCT), n, n_eligible)
         return names[places], scores
 
 
 class _Proposer(Protocol):
     """A quick way to most of the best rows."""
 
-    efforts: Sequence[float]
-
     def propose(self, queries: Floats, n: int, eligible: Flags | None, n_eligible: int) -> Found | None:
         """At least n rows for each query with exact scores, ineligible ones and -1 (nothing) among them; None where exact is quicker."""
         ...
 
-    def found(self, queries: Floats, n: int, effort: float) -> Floats:
-        """Scores of the n best rows that so much effort finds, without a filter; best first, (q, n)."""
+    def tuned(self, queries: Floats, best: Floats, target: float) -> IndexFacts:
+        """Facts with the least effort that finds the target share of the best rows; best: their scores, best first, (q, m)."""
         ...
 
 
@@ -227,61 +234,77 @@ class _Graph:
     Here such a query comes back short, and is searched exactly.
     """
 
-    efforts: Sequence[float] = (1, 1.15, 1.3, 1.5, 1.75, 2, 2.5, 3, 4, 6, 8, 12)
+    efforts: Sequence[float] = (1, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.6, 1.75, 2, 2.5, 3, 4, 6, 8, 12)
 
     def __init__(self, index: Any, facts: IndexFacts) -> None:
-        self._index, self._effort, self._floor = index, facts.effort, facts.floor
+        self._index, self._n, self._facts = index, int(index.ntotal), facts
+        self._steps = facts.effort * SAMPLED_BEST, (facts.deep_effort or facts.effort) * DEEP_BEST
 
     def propose(self, queries: Floats, n: int, eligible: Flags | None, n_eligible: int) -> Found | None:
-        share = n_eligible / self._index.ntotal
-        fetched = min(math.ceil((n + 3 * math.sqrt(n * (1 - share))) / share), self._index.ntotal)  # short once in a thousand times
-        breadth = max(self._floor, math.ceil(self._effort * fetched))
+        fetched = n
+        if eligible is not None:
+            share = n_eligible / self._n
+            fetched = min(math.ceil((n + 3 * math.sqrt(n * (1 - share))) / share), self._n)  # short once in a thousand times
+        breadth = max(self._facts.floor, math.ceil(min(self._facts.effort * fetched, effort_at(fetched, *self._steps))))
         return None if n_eligible < _STEP * breadth else self._walk(queries, fetched, breadth)
 
-    def found(self, queries: Floats, n: int, effort: float) -> Floats:
-        return self._walk(queries, n, max(self._floor, math.ceil(effort * n)))[1]
+    def tuned(self, queries: Floats, best: Floats, target: float) -> IndexFacts:
+        effort, recall = least_effort(self._found, self.efforts, queries, best[:, :SAMPLED_BEST], target)
+        deep, deep_recall = least_effort(self._found, self.efforts, queries, best, target)
+        floor = self._facts.floor or math.ceil(effort * SAMPLED_BEST)
+        return replace(self._facts, effort=float(effort), deep_effort=float(deep), floor=floor, stated_recall=min(recall, deep_recall))
+
+    def _found(self, queries: Floats, n: int, effort: float) -> Floats:
+        return self._walk(queries, n, max(self._facts.floor, math.ceil(effort * n)))[1]
 
     def _walk(self, queries: Floats, n: int, breadth: int) -> Found:
-        scores, rows = self._index.search(queries, n, params=faiss.SearchParametersHNSW(efSearch=breadth))
+        scores, rows = self._index.search(queries, n, params=_walk_parameters(breadth))
         return rows, scores
+
+
+@lru_cache(maxsize=64)
+def _walk_parameters(breadth: int) -> Any:
+    """Searches only read them, and making them takes FAISS's Python 20 us."""
+    return faiss.SearchParametersHNSW(efSearch=breadth)
 
 
 class _Lists:
     """Inverted lists: only those near the query are looked at. With a filter more of them are, until they hold as many eligible vectors."""
 
     def __init__(self, index: Any, facts: IndexFacts) -> None:
-        self._index, self._lists, self._flat = index, faiss.downcast_index(index.base_index), _flat(index)
-        self._probes, self._overfetch, self._is_coded = facts.effort, _OVERFETCH[facts.kind], facts.kind != "ivf"
-        self._centres = _matrix(faiss.downcast_index(self._lists.quantizer)).copy()  # aligned, which mapped ones are not
-        n_lists, self._stride = int(self._lists.nlist), max(1, int(index.ntotal) // _COUNTED)
-        lists = self._lists.invlists
-        sizes = np.array([lists.list_size(number) for number in range(n_lists)])
+        self._index, self._lists, self._flat, self._facts = index, faiss.downcast_index(index.base_index), _flat(index), facts
+        self._probes = facts.effort, facts.deep_effort or facts.effort * DEEP_BEST / SAMPLED_BEST
+        self._overfetch, self._is_coded = _OVERFETCH[facts.kind], facts.kind != "ivf"
+        lists, n_lists = self._lists.invlists, int(self._lists.nlist)
         list_of_row = np.empty(index.ntotal, np.int32)
-        for number in np.flatnonzero(sizes):
-            list_of_row[faiss.rev_swig_ptr(lists.get_ids(int(number)), int(sizes[number]))] = number
-        self._counted = list_of_row[:: self._stride].copy()
-        self._rows_per_probe = float((sizes**2).sum() / index.ntotal)  # queries come where vectors are many
-        self.efforts: Sequence[float] = sorted({min(n_lists, math.ceil(1.25**power)) for power in range(60)})
+        for number in range(n_lists):
+            if size := lists.list_size(number):
+                list_of_row[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
+        self._map = ListMap(_matrix(faiss.downcast_index(self._lists.quantizer)).copy(), list_of_row)  # aligned, which mapped ones are not
+        self.efforts: Sequence[float] = sorted({min(n_lists, math.ceil(1.125**power)) for power in range(120)})
 
     def propose(self, queries: Floats, n: int, eligible: Flags | None, n_eligible: int) -> Found | None:
-        probes = min(math.ceil(self._probes * max(1, n / SAMPLED_BEST)), len(self._centres))
-        looked_at = probes * self._rows_per_probe
+        probes = min(math.ceil(effort_at(n, *self._probes)), len(self._map.centres))
+        looked_at = probes * self._map.rows_per_probe
         if n_eligible <= looked_at:
             return None
         if eligible is None:
             return self._scan(queries, n, probes)
         selector = faiss.IDSelectorBitmap(np.packbits(eligible, bitorder="little"))
         parts = [queries[start : start + _TOGETHER] for start in range(0, len(queries), _TOGETHER)]
-        found = [self._scan_these(part, n, *self._nearest(part, eligible, looked_at), selector) for part in parts]
+        found = [self._scan_these(part, n, *self._map.nearest(part, eligible, looked_at), selector) for part in parts]
         return np.concatenate([rows for rows, _ in found]), np.concatenate([scores for _, scores in found])
 
-    def found(self, queries: Floats, n: int, effort: float) -> Floats:
+    def tuned(self, queries: Floats, best: Floats, target: float) -> IndexFacts:
+        effort, recall = least_effort(self._found, self.efforts, queries, best[:, :SAMPLED_BEST], target)
+        deep, deep_recall = least_effort(self._found, self.efforts, queries, best, target)
+        return replace(self._facts, effort=float(effort), deep_effort=float(deep), stated_recall=min(recall, deep_recall))
+
+    def _found(self, queries: Floats, n: int, effort: float) -> Floats:
         return self._scan(queries, n, int(effort))[1]
 
     def _scan(self, queries: Floats, n: int, probes: int) -> Found:
-        parameters = faiss.SearchParametersIVF(nprobe=probes)
-        if self._is_coded:
-            parameters = faiss.IndexRefineSearchParameters(k_factor=self._fetched(n) / n, base_index_params=parameters)
+        parameters = _scan_parameters(probes, self._fetched(n) / n if self._is_coded else None)
         scores, rows = (self._index if self._is_coded else self._lists).search(queries, n, params=parameters)
         return rows, scores
 
@@ -297,25 +320,26 @@ class _Lists:
             self._flat.compute_distance_subset(len(queries), faiss.swig_ptr(queries), shape[1], *pointers)
         return rows, scores
 
-    def _nearest(self, queries: Floats, eligible: Flags, looked_at: float) -> tuple[NDArray[np.int64], Floats]:
-        """Numbers of the nearest lists, just as many as hold so many eligible vectors, then -1; and how close their centres are."""
-        n_eligible = self._stride * np.bincount(self._counted[eligible[:: self._stride]], minlength=len(self._centres))
-        closeness = queries @ self._centres.T  # (q, n_lists)
-        near = np.argsort(-closeness, axis=1)
-        n_needed = 1 + np.count_nonzero(np.cumsum(n_eligible[near], axis=1) < looked_at, axis=1)
-        near = near[:, : min(int(n_needed.max()), len(self._centres))]
-        closeness = np.take_along_axis(closeness, near, axis=1)
-        return np.where(np.arange(near.shape[1]) < n_needed[:, None], near, -1), np.ascontiguousarray(closeness)
-
     def _fetched(self, n: int) -> int:
         return math.ceil(self._overfetch[0] * n) + self._overfetch[1]
 
 
+@lru_cache(maxsize=64)
+def _scan_parameters(probes: int, k_factor: float | None) -> Any:
+    """k_factor: how many rows by their codes for each row wanted; None where lists hold the vectors themselves."""
+    parameters = faiss.SearchParametersIVF(nprobe=probes)
+    return parameters if k_factor is None else faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=parameters)
+
+
 class _Gpu:
-    """A copy of the vectors on the first GPU. FAISS's GPU resources serve one search at a time, and its GPU indexes know no selectors."""
+    """A copy of the vectors on the first GPU. FAISS's GPU resources serve one search at a time.
+
+    Its GPU indexes do not know selectors, and some ignore them without a word; so none is passed on, and whoever asks sifts the answer.
+    """
 
     def __init__(self, flat: Any) -> None:
         self._resources = faiss.StandardGpuResources()
+        self._resources.setTempMemory(_GPU_TEMPORARY)
         self._index = faiss.index_cpu_to_gpu(self._resources, 0, flat)
         self._lock = threading.Lock()
 
@@ -324,6 +348,15 @@ class _Gpu:
         with self._lock:
             scores, rows = self._index.search(queries, n)
         return rows, scores
+
+
+def _gpu(flat: Any) -> _Gpu | None:
+    """The vectors on a GPU, where there is one with room and they are many; without room the processor searches, and the log says so."""
+    try:
+        return _Gpu(flat) if flat.ntotal >= _GPU_LEAST and faiss.get_num_gpus() > 0 else None
+    except (RuntimeError, MemoryError) as error:
+        _LOG.warning("%d vectors of %d stay on the processor: the GPU does not take them (%s)", flat.ntotal, flat.d, error)
+        return None
 
 
 def _empty(kind: IndexKind, n: int, dim: int, config: IndexConfig) -> Any:
@@ -363,36 +396,3 @@ def _matrix(flat: Any) -> Floats:
 def _proposer(index: Any, facts: IndexFacts) -> _Proposer | None:
     kinds: dict[IndexKind, type[_Graph | _Lists]] = {"hnsw": _Graph, "ivf": _Lists, "ivf_sq8": _Lists, "ivf_pq": _Lists}
     return kinds[facts.kind](index, facts) if facts.kind in kinds else None
-
-
-def _untied(search: Callable[[int], Any], n: int, n_eligible: int) -> Found:
-    """The n best of `search(k)`; k grows while the n-th score may go on beyond what was fetched: of equal scores the first rows win."""
-    fetched = min(n + 1, n_eligible)
-    scores, rows = search(fetched)
-    while fetched < n_eligible and (scores[:, -1] == scores[:, n - 1]).any():
-        fetched = min(4 * fetched, n_eligible)
-        scores, rows = search(fetched)
-    return _best(rows, scores, n)
-
-
-def _falls(scores: Floats) -> bool:
-    return bool((scores[:, 1:] < scores[:, :-1]).all())
-
-
-def _best(rows: NDArray[np.int64], scores: Floats, n: int) -> Found:
-    """The first n of each line by descending score, equal scores by ascending row."""
-    if _falls(scores):  # as FAISS mostly gives them; sorting after a search, its caches cold, takes 50 us
-        return rows[:, :n], scores[:, :n]
-    order = np.lexsort((rows, -scores), axis=-1)[:, :n]
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
-def _checked(array: Floats, what: str) -> Floats:
-    """The array as contiguous float32 with two axes and finite values."""
-    if array.ndim != 2:
-        raise ValueError(f"{what} must have the shape (n, dim), got {array.shape}")
-    array = np.ascontiguousarray(array, np.float32)
-    if not math.isfinite(np.vdot(array, array)) and not np.isfinite(array).all():  # the first is quick, but large numbers overflow it
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise ValueError(f"row {row} of {what} is not finite: {array[row]}")
-    return array

@@ -26,10 +26,12 @@ class IndexFacts:
     """What an index says of itself.
 
     why:           one sentence that gives the reason for the kind
-    effort:        what its searches spend, set when it was built: steps of the walk for each row wanted ("hnsw"), lists looked at for
-                   the best `SAMPLED_BEST` rows ("ivf..."); 0 where the search is exact
+    effort:        what its searches spend, set when it was built: steps of the walk for each of `SAMPLED_BEST` rows ("hnsw"), lists
+                   looked at for the best `SAMPLED_BEST` rows ("ivf..."); 0 where the search is exact
     floor:         the fewest steps of a walk ("hnsw")
     stated_recall: mean share of the true best that a search finds, at least; measured when it was built
+    deep_effort:   the same for the best `DEEP_BEST` rows, which is how deep a walk goes whose filter lets less than half of them pass;
+                   0 = not measured, taken to rise with the rows
     """
 
     kind: IndexKind
@@ -37,10 +39,11 @@ class IndexFacts:
     effort: float = 0.0
     floor: int = 0
     stated_recall: float = 1.0
+    deep_effort: float = 0.0
 
 
-SAMPLED_BEST = 200
-"""Recall is measured on so many best rows, the length of a list of candidates; fewer are found at least as well."""
+SAMPLED_BEST, DEEP_BEST = 200, 500
+"""Recall is measured on so many best rows: the length of a list of candidates, and what is fetched where half of the rows are eligible."""
 
 
 def seal(path: Path, facts: IndexFacts) -> None:

@@ -7,31 +7,33 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from recsys.text.index_file import SAMPLED_BEST
+from recsys.text.index_file import DEEP_BEST, SAMPLED_BEST
 from recsys.types import Floats
 
-_N_SAMPLED = 480
+_N_OWN, _N_MEANS = 400, 40
+_SEEN = 1 << 15
+"""Among about so many vectors it is told which lie thin."""
 _BLOCK = 1 << 14
 _TIE = 1e-6
 
 
 def least_effort(
-    find: Callable[[Floats, int, float], Floats], efforts: Sequence[float], vectors: Floats, target: float
+    find: Callable[[Floats, int, float], Floats], efforts: Sequence[float], queries: Floats, best: Floats, target: float
 ) -> tuple[float, float]:
-    """The least effort that reaches the target recall of the best `SAMPLED_BEST` rows, and the recall that it may vouch for.
+    """The least effort that reaches the target recall of the best rows, and the recall that it may vouch for.
 
     Args:
         find: find(queries, n, effort) gives the scores of the n rows found for each query, (q, n).
         efforts: what may be spent, rising; recall rises with it.
-        vectors: all that can be found, float32 (n, dim), n at least 1.
+        queries: float32 (q, dim).
+        best: scores of the true best rows for each of them, best first, (q, n), n at least 1.
         target: in (0, 1].
 
     Returns:
-        The effort, the greatest where none reaches the target; the mean recall over the sample less two standard errors, rounded down
+        The effort, the greatest where none reaches the target; the mean recall over the queries less two standard errors, rounded down
         to hundredths: what is compared with the target.
     """
-    queries, n = sample_queries(vectors), min(SAMPLED_BEST, len(vectors))
-    last = best_scores(queries, vectors, n)[:, -1:]
+    n, last = best.shape[1], best[:, -1:]
 
     def recall(effort: float) -> float:
         hits = np.mean(find(queries, n, effort) >= last - _TIE, axis=1)
@@ -44,17 +46,27 @@ def least_effort(
     return efforts[low], max(0.0, math.floor(100 * recall(efforts[low])) / 100)
 
 
-def sample_queries(vectors: Floats) -> Floats:
-    """Unit vectors to measure with, float32, always the same for the same vectors.
+def effort_at(n: float, at_sampled: float, at_deep: float) -> float:
+    """Effort for the best n, from what the best `SAMPLED_BEST` and `DEEP_BEST` took: on a line between them, in proportion beyond."""
+    if n >= DEEP_BEST:
+        return at_deep * n / DEEP_BEST
+    part = max(0.0, (n - SAMPLED_BEST) / (DEEP_BEST - SAMPLED_BEST))
+    return (1 - part) * at_sampled + part * at_deep
 
-    Most are vectors themselves. One in six is the mean of three vectors that have nothing to do with each other, seen from the overall
-    mean: customers ask with the mean of what they bought, which lies farther from any item than items do from each other, and is harder.
+
+def sample_queries(vectors: Floats) -> Floats:
+    """Unit vectors to measure with where nobody gave better ones, float32; always the same for the same vectors, and harder than most.
+
+    Most are vectors themselves, out of the half of them that lies thinnest: what comes later lies farther from the rest than what lists
+    were drawn around, and where vectors lie thin, less is found. One in eleven is the mean of three vectors that have nothing to do with
+    each other, seen from the overall mean, as customers ask with the mean of what they bought.
     """
-    rows = np.random.default_rng(0).integers(0, len(vectors), (_N_SAMPLED, 3))
-    queries = vectors[rows[:, 0]]
-    queries[: _N_SAMPLED // 6] = vectors[rows[: _N_SAMPLED // 6]].mean(axis=1) - vectors.mean(axis=0)
-    norms = np.linalg.norm(queries, axis=1, keepdims=True)
-    return np.ascontiguousarray(queries / np.maximum(norms, 1e-12), np.float32)
+    rng, n = np.random.default_rng(0), len(vectors)
+    stride = max(1, n // _SEEN)
+    own = _unit(vectors[rng.integers(0, n, 2 * _N_OWN)])
+    nearness = best_scores(own, vectors[::stride], max(1, min(SAMPLED_BEST, n) // stride))[:, -1]
+    means = vectors[rng.integers(0, n, (_N_MEANS, 3))].mean(axis=1) - vectors.mean(axis=0)
+    return np.concatenate([_unit(means), own[np.argsort(nearness, kind="stable")[:_N_OWN]]])
 
 
 def best_scores(queries: Floats, vectors: Floats, n: int) -> Floats:
@@ -64,3 +76,8 @@ def best_scores(queries: Floats, vectors: Floats, n: int) -> Floats:
         found = np.hstack([best, queries @ vectors[start : start + _BLOCK].T])
         best = -np.partition(-found, n - 1, axis=1)[:, :n] if found.shape[1] > n else found
     return -np.sort(-best, axis=1)
+
+
+def _unit(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), np.float32)

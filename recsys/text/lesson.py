@@ -15,6 +15,8 @@ from recsys.config import FinetuneConfig
 from recsys.errors import DataError
 from recsys.types import Flags, Floats, Ints
 
+BEYOND_CHANCE = 2.0
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -51,6 +53,11 @@ class Labelled:
             counts = dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
             raise DataError(f"a classification head needs labelled texts of two classes or more, and some of each; there are {counts}")
 
+    @property
+    def shares(self) -> Floats:
+        """How frequent each class is among the labels; sums to 1, float32 (n_classes,)."""
+        return np.asarray(np.bincount(self.labels, minlength=len(self.classes)) / len(self.labels), np.float32)
+
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Ints, Ints]:
         """Rows and labels; every class is as likely as the others, however rare it is."""
         labels = rng.integers(0, len(self.classes), n).astype(np.int32)
@@ -63,10 +70,12 @@ class Lesson:
 
     texts:     every text, once each; the first n_documents are documents: what is searched for
     stands_for: the document that each text is part of, -1 = none; int32 (n_texts,); documents stand for themselves
-    links:     documents that may not be each other's negatives, symmetric; bool (n_documents, n_documents)
+    links:     how often two documents were wanted together, symmetric, zeros on the diagonal; float32 (n_documents, n_documents).
+               Those that were so beyond chance are not each other's negatives
     pairs:     kinds of pairs by name, and the part of a batch that each gets
     heads:     labelled texts by the name of the head
     sample:    documents that stand for the catalogue in validation and when hard negatives are mined; int32 (n_sample,)
+    known_until: nothing at or after this time was used, ISO 8601; None = not by time
     validate:  Recall@20 of embeddings of the sample, float32 (n_sample, dim), on what nothing was trained on; None = not validated
     """
 
@@ -78,13 +87,24 @@ class Lesson:
     heads: Mapping[str, Labelled]
     sample: Ints
     validate: Callable[[Floats], float] | None
+    known_until: str | None = None
 
     def fingerprint(self, seed: int) -> str:
         """Digest of the texts and of what is drawn of them first."""
         rng = np.random.default_rng(seed)
         drawn = [source.draw(rng, 64) for source, _ in self.pairs.values()]
         labelled = [(name, head.classes, head.rows.tolist(), head.labels.tolist()) for name, head in self.heads.items()]
-        known = repr((self.texts, drawn, labelled, self.links.nnz, self.sample.tolist(), [(k, s) for k, (_, s) in self.pairs.items()]))
+        known = repr(
+            (
+                self.texts,
+                drawn,
+                labelled,
+                self.links.nnz,
+                float(self.links.sum()),
+                self.sample.tolist(),
+                [(k, s) for k, (_, s) in self.pairs.items()],
+            )
+        )
         return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -135,20 +155,50 @@ class Batch:
         Returns:
             Averaging matrix (q, n) from texts of the batch to queries; places of the texts that queries are told apart from, (c,);
             the column of each query's wanted text, (q,); what is no negative, (q, c): the query's own texts, and texts that stand
-            for what it is about or, if spare_linked, for anything linked with that.
+            for what it is about or, if spare_linked, for anything that was wanted together with that beyond chance.
         """
         queries = [np.searchsorted(self.rows, query) for query in drawn.queries]
         is_document = drawn.wanted[0] < lesson.n_documents
         columns = self.rows[self.rows < lesson.n_documents] if is_document else np.unique(np.array(drawn.wanted, np.int32))
         wanted = np.searchsorted(columns, drawn.wanted)
         about = _membership(drawn.about, lesson.n_documents)
-        spared = (about @ lesson.links + about) if spare_linked else about
         stands_for = lesson.stands_for[columns]
-        is_spared = np.asarray(spared[:, np.maximum(stands_for, 0)].toarray() > 0) & (stands_for >= 0)
+        documents = np.maximum(stands_for, 0)
+        is_spared = about[:, documents].toarray() > 0
+        if spare_linked:
+            is_spared |= linked(about, lesson.links, documents)
+        is_spared &= stands_for >= 0
         is_spared[np.arange(len(wanted)), wanted] = False
         means = _membership(queries, len(self.rows))
         means = sp.csr_matrix(means.multiply(1 / means.sum(axis=1)))
         return means, np.searchsorted(self.rows, columns), wanted, is_spared
+
+
+def linked(groups: sp.csr_matrix, links: sp.csr_matrix, documents: NDArray[np.integer]) -> Flags:
+    """Whether a document was wanted together with those of a group more than BEYOND_CHANCE times as often as popularity alone explains.
+
+    In a small or busy shop everything is wanted together with everything by somebody, and no negative would be left.
+
+    Args:
+        groups: one row for each, 1 where a document is a member; (n, n_documents).
+        links: how often two documents were wanted together, symmetric; (n_documents, n_documents).
+        documents: those asked about, (m,).
+
+    Returns:
+        bool (n, m).
+    """
+    often = np.asarray(links.sum(axis=1)).ravel()
+    together = (groups @ links[:, documents]).toarray()
+    by_chance = np.outer(groups @ often, often[documents]) / max(float(often.sum()), 1.0)
+    return np.asarray(together > BEYOND_CHANCE * by_chance)
+
+
+def linked_pairs(links: sp.csr_matrix) -> sp.csr_matrix:
+    """`linked` for every two documents; bool (n_documents, n_documents)."""
+    often = np.asarray(links.sum(axis=1)).ravel()
+    pairs = sp.coo_matrix(links)
+    is_linked = pairs.data > BEYOND_CHANCE * often[pairs.row] * often[pairs.col] / max(float(often.sum()), 1.0)
+    return sp.csr_matrix((is_linked[is_linked], (pairs.row[is_linked], pairs.col[is_linked])), links.shape)
 
 
 def _membership(sets: Sequence[Sequence[int]] | Sequence[NDArray[np.intp]], n: int) -> sp.csr_matrix:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import IndexConfig
+from recsys.protocols import Encoder
 from recsys.text.index import VectorIndex
 from recsys.types import Flags, Floats, Ints
 
@@ -73,6 +75,27 @@ class LiveIndex:
         alive = np.concatenate([self.alive, np.zeros(size - len(self), np.bool_)])
         alive[rows] = True
         return LiveIndex(self.base, all_rows[order], overlay, _without(self.in_base, rows), alive)
+
+    def with_texts(self, rows: Ints | NDArray[np.int64], texts: Sequence[str], encoder: Encoder) -> LiveIndex:
+        """`with_items`, given only what the items' texts say: they are found from now on.
+
+        Args:
+            rows: any rows >= 0, without repeats; new ones usually go on from len(self).
+            texts: one for each row; any text, the empty one too, has an embedding.
+            encoder: the one that made the vectors of the base.
+
+        Raises:
+            ValueError: as `with_items`, or the encoder's embeddings are of another width than the index.
+        """
+        if len(texts) != len(rows):
+            raise ValueError(f"{len(rows)} rows need as many texts, not {len(texts)}")
+        embeddings = encoder.encode(texts)
+        if len(texts) and embeddings.shape[1] != self.dim:
+            raise ValueError(
+                f"the encoder gives embeddings of width {embeddings.shape[1]}, but the index holds vectors of width {self.dim}; "
+                "encode with the model that the index was built with, or build the index again with this one"
+            )
+        return self.with_items(rows, embeddings.reshape(-1, self.dim))
 
     def without(self, rows: Ints | NDArray[np.int64]) -> LiveIndex:
         """A snapshot that never answers with these rows; those that do not exist are no error.

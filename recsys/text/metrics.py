@@ -11,17 +11,20 @@ from typing import Any, Self
 
 
 class MetricLog:
-    """Appends metrics by step; what a killed run wrote after `first_step` is taken back, for it will be written again."""
+    """Appends metrics by step; what a killed run wrote after the step that it goes on from is taken back, for it will be written again.
 
-    def __init__(self, path: Path, first_step: int) -> None:
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= first_step]
+    resumed_at: that step; None = a new run, which begins a new file.
+    """
+
+    def __init__(self, path: Path, resumed_at: int | None) -> None:
+        kept = [] if resumed_at is None else [line for line in _lines(path) if json.loads(line)["step"] <= resumed_at]
         path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._events: Any = None
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(path.parent / "tensorboard"), purge_step=first_step + 1 if first_step else None)
+            self._events = SummaryWriter(str(path.parent / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line."""

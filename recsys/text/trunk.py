@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.config import TextConfig
 from recsys.errors import ConfigError
-from recsys.text.encoder import Pooling, TextEncoder, _folder, _pooling, _precision, load_encoder
+from recsys.text.encoder import TextEncoder, load_encoder, resolve_precision
 from recsys.types import Floats
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class Trunk:
     Reading is a function of weights, texts and seed alone: dropout is drawn anew from the seed, whatever was read before.
     """
 
-    def __init__(self, model: Any, encoder: TextEncoder, pooling: Pooling, is_bf16: bool, texts: Sequence[str]) -> None:
-        self.model, self.pooling, self._is_bf16 = model, pooling, is_bf16
-        self._tokenizer = encoder._tokenizer
-        self._tokens = encoder._tokens(list(texts)) if texts else []
+    def __init__(self, model: Any, encoder: TextEncoder, is_bf16: bool, texts: Sequence[str]) -> None:
+        self.model, self.pooling, self._is_bf16 = model, encoder.pooling, is_bf16
+        self._tokenizer = encoder.tokenizer
+        self._tokens = encoder.tokens(texts) if texts else []
         self._lengths = np.array([len(tokens) for tokens in self._tokens])
         self.dim: int = encoder.dim
 
@@ -172,19 +172,18 @@ def _without_bars() -> Iterator[None]:
 def load_trunk(config: TextConfig, n_threads: int, texts: Sequence[str], lora_rank: int | None, seed: int) -> Trunk:
     """The BERT that the configuration names, in float32, ready to learn from the texts; on the GPU where there is one.
 
-    Matrix products run in bfloat16 as ``text.precision`` says. lora_rank: only low-rank adapters of all
+    Matrix products run in bfloat16 where ``text.precision`` says so (int8 learns in float32). lora_rank: only low-rank adapters of all
     linear layers learn, which begin as the seed says.
 
     Raises:
         ConfigError: as `load_encoder`; or adapters are wanted, and peft is not installed or cannot adapt this model.
     """
-    folder = _folder(config.trunk)
     encoder = load_encoder(config.model_copy(update={"precision": "float32"}), n_threads)
-    model = encoder._model
-    is_bf16 = _precision(config.precision, model.device.type) == "bfloat16"
+    model = encoder.model
+    is_bf16 = resolve_precision(config.precision, model.device.type) == "bfloat16"
     if lora_rank is not None:
         model = _adapted(model, lora_rank, config.trunk, seed)
-    return Trunk(model.train(), encoder, _pooling(folder), is_bf16, texts)
+    return Trunk(model.train(), encoder, is_bf16, texts)
 
 
 def _adapted(model: Any, rank: int, trunk: str, seed: int) -> Any:

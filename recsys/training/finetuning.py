@@ -9,35 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from recsys.config import Config, FinetuneConfig
 from recsys.data.dataset import Dataset
-from recsys.errors import DataError
+from recsys.data.reviews import Reviews, read_reviews
 from recsys.text.finetune import finetune
 from recsys.text.lesson import Drawn, Labelled, Lesson, PairSource
+from recsys.training.next_item import NextItem, draw_sample
 from recsys.training.split import positive_lines
 from recsys.training.stages import Progress, silent
-from recsys.types import Flags, Floats, Ints, Times, aware
+from recsys.types import Ints, Times
 
-K = 20
 SENTIMENT = "sentiment"
 SENTIMENTS = ("negative", "neutral", "positive")
 """Classes of the sentiment head: 1 and 2 stars, 3 stars, 4 and 5 stars."""
 
 MAX_REVIEWS = 200_000
 """Of more reviews so many are drawn."""
-MAX_SAMPLE = 20_000
-"""Documents that stand for a larger catalogue in validation."""
 _STRETCH = 12
 """Of a longer history so many items in a row are drawn at once."""
 _MIN_LABELLED = 20
 """Fewer reviews of any class than this make no sentiment head."""
-_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,7 @@ class Material:
     reviews:   texts and the document of the item that each is about
     titles:    titles, descriptions and the document of their item
     labels:    texts and their class, by the name of a classification head
+    known_until: nothing at or after this time is in here, ISO 8601; None = not by time
     """
 
     documents: tuple[str, ...]
@@ -57,6 +51,7 @@ class Material:
     reviews: Sequence[tuple[str, int]] = ()
     titles: Sequence[tuple[str, str, int]] = ()
     labels: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    known_until: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,36 +105,6 @@ class Matches:
         return Drawn(tuple(queries), tuple(self.wanted[rows].tolist()), tuple(about))
 
 
-@dataclass(frozen=True)
-class NextItem:
-    """Whether the mean of what a customer wanted finds what they wanted next.
-
-    recent: averages the last items of each history, float32 (n, n_sample); seen: all of it, bool (n, n_sample)
-    wanted: place in the sample of what came next, (n,)
-    """
-
-    recent: sp.csr_matrix
-    seen: sp.csr_matrix
-    wanted: Ints
-
-    def recall(self, embeddings: Floats) -> float:
-        """Recall@20 over the sample without what was seen; documents of equal score share their mean rank.
-
-        The mean of the sample is taken off what is asked for, as the content source does.
-        """
-        queries = self.recent @ embeddings - embeddings.mean(axis=0)
-        hits = [self._hits(queries[start : start + _AT_ONCE] @ embeddings.T, start) for start in range(0, len(self.wanted), _AT_ONCE)]
-        return float(np.concatenate(hits).mean())
-
-    def _hits(self, scores: Floats, start: int) -> Flags:
-        """Of the queries from `start` on. scores: (m, n_sample)."""
-        rows = np.arange(len(scores))
-        scores[self.seen[start : start + len(scores)].toarray()] = -np.inf
-        own = scores[rows, self.wanted[start : start + len(scores)]][:, None]
-        ranks = 1 + (scores > own).sum(axis=1) + ((scores == own).sum(axis=1) - 1) / 2
-        return np.asarray(ranks <= K)
-
-
 def make_lesson(material: Material, config: FinetuneConfig, rng: np.random.Generator) -> Lesson:
     """What the trunk learns from; kinds of pairs without material, or without a share of the batch, are left out."""
     texts = _Texts(material.documents)
@@ -149,8 +114,8 @@ def make_lesson(material: Material, config: FinetuneConfig, rng: np.random.Gener
         "title": (_titles(material.titles, texts), config.title_share),
     }
     heads = {name: _labelled(examples, texts) for name, examples in material.labels.items()} if config.head_weight > 0 else {}
-    sample = _sample(material, rng)
     held_out = [(past, wanted) for past, wanted in material.held_out if len(past) and wanted not in past]
+    sample = draw_sample(len(material.documents), held_out, rng)
     return Lesson(
         texts=tuple(texts.rows),
         n_documents=len(material.documents),
@@ -159,13 +124,12 @@ def make_lesson(material: Material, config: FinetuneConfig, rng: np.random.Gener
         pairs={name: (source, share) for name, (source, share) in sources.items() if source is not None and share > 0},
         heads=heads,
         sample=sample,
-        validate=_next_item(held_out, sample, config.window).recall if held_out else None,
+        validate=NextItem.of(held_out, sample, config.window).recall if held_out else None,
+        known_until=material.known_until,
     )
 
 
-def shop_material(
-    known: Dataset, config: Config, finetune: FinetuneConfig, labels: Mapping[str, Sequence[tuple[str, str]]], rng: np.random.Generator
-) -> Material:
+def shop_material(known: Dataset, config: Config, labels: Mapping[str, Sequence[tuple[str, str]]], rng: np.random.Generator) -> Material:
     """What a shop knew by the end of `known`.
 
     Of ``finetune.n_validation`` customers, drawn at random, the last wanted item is held out. Reviews count by their own time, at most
@@ -174,27 +138,26 @@ def shop_material(
     Args:
         labels: further texts and their class by the name of the head, for example intents; the caller answers for their time.
     """
-    documents, places = np.unique(np.array(known.item_texts(), object), return_inverse=True)
-    document_of = places.astype(np.int32)
-    histories, held_out = _split(_wanted(known, config, document_of), finetune, rng)
-    reviews = _read_reviews(known)
-    reviews = [reviews[row] for row in np.sort(rng.permutation(len(reviews))[:MAX_REVIEWS])]
-    sentiment = [(text, SENTIMENTS[(stars > 2) + (stars > 3)]) for text, _, stars in reviews if stars is not None and np.isfinite(stars)]
+    written = read_reviews(known)
+    documents, document_of = _documents(known, written)
+    histories, held_out = _split(_wanted(known, config, document_of), config.finetune, rng)
+    written = written.take(np.sort(rng.permutation(np.flatnonzero(written.texts != ""))[:MAX_REVIEWS]))
+    sentiment = _sentiment(written)
     n_rarest = min(sum(name == wanted for _, name in sentiment) for wanted in SENTIMENTS)
     return Material(
-        documents=tuple(documents.tolist()),
+        documents=documents,
         histories=histories,
         held_out=held_out,
-        reviews=[(text, int(document_of[item])) for text, item, _ in reviews],
+        reviews=list(zip(written.texts.tolist(), document_of[written.items].tolist(), strict=True)),
         titles=_titles_of(known, document_of),
         labels={**({SENTIMENT: sentiment} if n_rarest >= _MIN_LABELLED else {}), **labels},
+        known_until=_known_until(known, written),
     )
 
 
 def fit_trunk(
     known: Dataset,
     config: Config,
-    finetuning: FinetuneConfig,
     work: Path,
     out: Path,
     *,
@@ -207,8 +170,8 @@ def fit_trunk(
     The arguments and the result are those of `shop_material` and `recsys.text.finetune.finetune`.
     """
     rng = np.random.default_rng(seed)
-    lesson = make_lesson(shop_material(known, config, finetuning, labels or {}, rng), finetuning, rng)
-    return finetune(lesson, config.text, finetuning, work, out, seed=seed, n_threads=config.training.n_threads, progress=progress)
+    lesson = make_lesson(shop_material(known, config, labels or {}, rng), config.finetune, rng)
+    return finetune(lesson, config.text, config.finetune, work, out, seed=seed, n_threads=config.training.n_threads, progress=progress)
 
 
 class _Texts:
@@ -275,36 +238,16 @@ def _labelled(examples: Sequence[tuple[str, str]], texts: _Texts) -> Labelled:
 
 
 def _links(histories: Sequence[Ints], n: int, window: int) -> sp.csr_matrix:
-    """Documents that some customer wanted close in time, symmetric; bool (n, n)."""
+    """How often two documents were wanted close in time, symmetric, zeros on the diagonal; float32 (n, n)."""
     one, other = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
     for history in histories:
         for apart in range(1, min(window, len(history) - 1) + 1):
             one.append(history[:-apart])
             other.append(history[apart:])
     rows, columns = np.concatenate(one), np.concatenate(other)
-    half = sp.csr_matrix((np.ones(len(rows), np.bool_), (rows, columns)), (n, n))
+    is_pair = rows != columns
+    half = sp.csr_matrix((np.ones(int(is_pair.sum()), np.float32), (rows[is_pair], columns[is_pair])), (n, n))
     return sp.csr_matrix(half + half.T)
-
-
-def _sample(material: Material, rng: np.random.Generator) -> Ints:
-    """All documents, or what validation needs and some of the others."""
-    n = len(material.documents)
-    if n <= MAX_SAMPLE:
-        return np.arange(n, dtype=np.int32)
-    needed = np.unique(np.concatenate([np.append(past, wanted) for past, wanted in material.held_out] or [np.empty(0)])).astype(np.int32)
-    others = rng.permutation(np.setdiff1d(np.arange(n, dtype=np.int32), needed))
-    return np.sort(np.concatenate([needed, others[: max(0, MAX_SAMPLE - len(needed))]])).astype(np.int32)
-
-
-def _next_item(held_out: Sequence[tuple[Ints, int]], sample: Ints, window: int) -> NextItem:
-    recent, seen = (_means([np.searchsorted(sample, past[-n:]) for past, _ in held_out], len(sample)) for n in (window, 0))
-    return NextItem(recent, seen.astype(np.bool_), np.searchsorted(sample, [wanted for _, wanted in held_out]).astype(np.int32))
-
-
-def _means(sets: Sequence[NDArray[np.integer]], n: int) -> sp.csr_matrix:
-    lengths = np.array([len(members) for members in sets])
-    shares = np.repeat(1 / lengths, lengths).astype(np.float32)
-    return sp.csr_matrix((shares, np.concatenate(sets), np.cumsum([0, *lengths])), (len(sets), n))
 
 
 def _wanted(known: Dataset, config: Config, document_of: Ints) -> list[tuple[Ints, Times]]:
@@ -342,33 +285,29 @@ def _titles_of(known: Dataset, document_of: Ints) -> list[tuple[str, str, int]]:
     if "description" not in known.items.column_names:
         return []
     columns = zip(known.items["title"].to_pylist(), known.items["description"].to_pylist(), document_of.tolist(), strict=True)
-    return [(title, description, document) for title, description, document in columns if title and description]
+    return [(title, description, document) for title, description, document in columns if title and description and document >= 0]
 
 
-def _read_reviews(known: Dataset) -> list[tuple[str, int, float | None]]:
-    """Headline and text, item number and stars of each dated review that was written by the end of the view."""
-    path = known.folder / "reviews.parquet"
-    if not path.is_file():
-        return []
-    names = ["item_id", "text", "title", "rating", "event_time"]
-    try:
-        there = set(pq.read_schema(path).names)
-        table = pq.read_table(path, columns=[name for name in names if name in there])
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}; make the shop folder again with `segrec import`") from error
-    if "event_time" not in there:
-        return []
+def _documents(known: Dataset, written: Reviews) -> tuple[tuple[str, ...], Ints]:
+    """The distinct texts of items that were there by the end of the view, and the document of each item, -1 = it was not there yet."""
+    is_there = known.existing()
+    is_there[known.interactions.items] = True
+    is_there[written.items] = True
+    documents, places = np.unique(np.array(known.item_texts(), object)[is_there], return_inverse=True)
+    document_of = np.full(len(is_there), -1, np.int32)
+    document_of[is_there] = places
+    return tuple(documents.tolist()), document_of
+
+
+def _known_until(known: Dataset, written: Reviews) -> str:
+    """The end of the view; of one without an end, just after the last line and review."""
     if not np.isnat(known.end):
-        table = table.filter(pc.less(table["event_time"].cast(pa.timestamp("us", "UTC")), pa.scalar(aware(known.end))))
-    columns = [table[name].to_pylist() if name in there else [None] * len(table) for name in names[:4]]
-    found = []
-    for item_id, text, title, stars in zip(*columns, strict=True):
-        item = known.item_ids.number(item_id)
-        if item is not None:
-            found.append((review_text(title, text), item, stars))
-    return found
+        return str(known.end)
+    return str(np.concatenate([known.interactions.times[-1:], written.times[-1:]]).max() + np.timedelta64(1, "us"))
 
 
-def review_text(title: str | None, text: str | None) -> str:
-    """What the encoder reads of a review: its headline, then its text, whatever there is."""
-    return ". ".join(part for part in (title, text) if part)
+def _sentiment(written: Reviews) -> list[tuple[str, str]]:
+    """Texts and what their stars say."""
+    rated = written.take(np.isfinite(written.stars))
+    names = [SENTIMENTS[(stars > 2) + (stars > 3)] for stars in rated.stars.tolist()]
+    return list(zip(rated.texts.tolist(), names, strict=True))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,25 @@ from recsys.candidates.popular import fit_popular
 from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, PopularConfig, SourceConfig
 from recsys.data.catalogue import Catalogue
 from recsys.data.dataset import Dataset
+from recsys.data.reviews import read_reviews
 from recsys.data.vocabulary import Vocabulary
+from recsys.errors import LeakError
 from recsys.features.store import CustomerGroups, FeatureStore, fit_features
 from recsys.protocols import CandidateSource
-from recsys.text.encoder import encode_texts, load_encoder
+from recsys.text.encoder import TextEncoder, encode_texts, load_encoder
+from recsys.text.finetune import CHECKPOINT, REPORT
 from recsys.text.index import VectorIndex
-from recsys.training.als import fit_als
+from recsys.training.als import fit_als, on_gpu
 from recsys.training.covisit import fit_covisit
+from recsys.training.finetuning import fit_trunk
 from recsys.training.split import positive_lines
-from recsys.training.stages import Stages, stage_seed
+from recsys.training.stages import OUR_PACKAGES, Stages, source_digest, stage_seed
+from recsys.training.texts import Encode, ReviewWeights, build_texts, choose_weights, encode_shop
 from segmentation.model import SegmentationModel, fit_segmentation
 from segmentation.profile import TIERS, Profiles
 from segmentation.purchases import Purchases
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "lightgbm", "faiss-cpu", "faiss-gpu", "torch", "transformers")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "lightgbm", "faiss-cpu", "faiss-gpu", "torch", "transformers", "peft")
 
 
 def library_versions() -> dict[str, str]:
@@ -41,6 +47,21 @@ def library_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How texts are read. trunk: folder of the fine-tuned one, None = as it came."""
+
+    encoder: TextEncoder
+    trunk: Path | None
+    weights: ReviewWeights
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        report = None if self.trunk is None else json.loads((self.trunk / REPORT).read_text(encoding="utf-8"))
+        read = {"fingerprint": self.encoder.fingerprint, "precision": self.encoder.precision}
+        return {**read, "finetuning": report, "review_weights": asdict(self.weights)}
 
 
 @dataclass(frozen=True)
@@ -60,18 +81,78 @@ class Fitter:
         """The named stage's own seed."""
         return stage_seed(self.config.training.seed, name)
 
-    def texts(self, dataset: Dataset) -> Path:
-        """Embeddings and index of the distinct item texts."""
-        texts = dataset.item_texts()
-        distinct, text_of_item = np.unique(np.array(texts, object), return_inverse=True)
-        encoder = load_encoder(self.config.text, self.config.training.n_threads)
+    def reading(self, known: Dataset) -> Reading:
+        """What reads texts: the trunk, fine-tuned on what was known where the configuration asks for it, and what reviews weigh.
+
+        The weights are chosen with the trunk as the configuration names it: a tuned one has learnt the very items that they are tried on.
+
+        Raises:
+            LeakError: the trunk that the configuration names was fine-tuned on what came after the view.
+        """
+        finetuning, text = self.config.finetune, self.config.text
+        base = load_encoder(text, self.config.training.n_threads)
+        trunk = tuned_folder(text.trunk, known.end)
+        seed = self.seed("review-weights")
 
         def make(folder: Path) -> None:
-            embeddings = encode_texts(encoder, distinct.tolist(), self.stages.folder / "encoded", self.stages.progress)
-            index = VectorIndex.build(embeddings, self.config.index)
-            ItemTexts(text_of_item.astype(np.int32), embeddings, index).save(folder)
+            chosen = choose_weights(known, self.config, self._encode(base), np.random.default_rng(seed))
+            (folder / "weights.json").write_text(json.dumps(asdict(chosen)))
 
-        inputs = {"encoder": (encoder.fingerprint, encoder.arithmetic), "texts": texts, "index": self.config.index.model_dump()}
+        inputs = {
+            "encoder": (base.fingerprint, base.arithmetic),
+            "data": known.fingerprint,
+            "positive": self.config.data.positive_events,
+            "reviews": read_reviews(known).fingerprint,
+            "settings": self.config.reviews.model_dump(),
+            "period": self.config.training.ranking_period_days,
+            "n_validation": finetuning.n_validation,
+        }
+        folder = self.run("review-weights", inputs, make)
+        weights = ReviewWeights(**json.loads((folder / "weights.json").read_text()))
+        if not finetuning.n_steps:
+            return Reading(base, trunk, weights)
+        trunk = self._trunk(known, base)
+        tuned = load_encoder(text.model_copy(update={"trunk": str(trunk)}), self.config.training.n_threads)
+        return Reading(tuned, trunk, weights)
+
+    def _trunk(self, known: Dataset, base: TextEncoder) -> Path:
+        """The folder of the fine-tuned trunk, which began as `base`."""
+        config = self.config
+        inputs = {
+            "encoder": (base.fingerprint, base.arithmetic),
+            "data": known.fingerprint,
+            "reviews": read_reviews(known).fingerprint,
+            "settings": config.finetune.model_dump(),
+            "positive": config.data.positive_events,
+        }
+        code = source_digest(*OUR_PACKAGES)[:8]  # other code does not go on with this code's checkpoint
+        work = self.stages.folder / f"finetuning-{str(known.end)[:10]}-{code}"  # no stage: what is unfinished there must stay
+
+        def make(folder: Path) -> None:
+            fit_trunk(known, config, work, folder, seed=self.seed("trunk"), progress=self.stages.progress)
+            (work / CHECKPOINT).unlink(missing_ok=True)  # as large as four models, and no longer needed
+
+        return self.run("trunk", inputs, make)
+
+    def _encode(self, encoder: TextEncoder) -> Encode:
+        return lambda texts: encode_texts(encoder, texts, self.stages.folder / "encoded", self.stages.progress)
+
+    def texts(self, known: Dataset, reading: Reading) -> Path:
+        """Embeddings and index of the item texts, with what customers had written by the end of the view."""
+        config, encoder, weights = self.config, reading.encoder, reading.weights
+        uses_reviews = weights.item > 0 or weights.customer > 0
+
+        def make(folder: Path) -> None:
+            shop = encode_shop(known, config.reviews, self._encode(encoder), weights)
+            build_texts(shop, weights, lambda embeddings: VectorIndex.build(embeddings, config.index)).save(folder)
+
+        inputs = {
+            "encoder": (encoder.fingerprint, encoder.arithmetic),
+            "texts": known.item_texts(),
+            "index": config.index.model_dump(),
+            "weights": (weights.item, weights.customer),
+            "reviews": (read_reviews(known).fingerprint, str(known.end), config.reviews.model_dump()) if uses_reviews else None,
+        }
         return self.run("texts", inputs, make)
 
     def segmentation(self, known: Dataset, as_of: np.datetime64) -> Path:
@@ -88,13 +169,17 @@ class Fitter:
                 horizon_days=settings.horizon_days,
                 seed=self.seed("segmentation"),
                 n_threads=self.config.training.n_threads,
+                stage_rules=settings.stages.rules(),
+                titles=dict(zip(known.item_ids.ids, known.catalogue().titles, strict=True)),
             )
             model.save(folder)
 
-        return self.run("segmentation", {"data": known.fingerprint, "settings": settings.model_dump(), "as_of": as_of}, make)
+        data = {"data": known.fingerprint, "positive": self.config.data.positive_events, "as_of": as_of}
+        return self.run("segmentation", {**data, "settings": settings.model_dump()}, make)
 
-    def parts(self, known: Dataset, as_of: np.datetime64, texts: Path, segmentation: Path) -> dict[str, Path]:
+    def parts(self, known: Dataset, as_of: np.datetime64, reading: Reading, segmentation: Path) -> dict[str, Path]:
         """Folders of all parts but the rankers, by their place in a bundle."""
+        texts = self.texts(known, reading)
         data = {"data": known.fingerprint, "positive": self.config.data.positive_events, "as_of": as_of}
         places = {"texts": texts, "segmentation": segmentation}
         places["catalogue"] = self.run("catalogue", data, lambda folder: known.catalogue().save(folder))
@@ -112,6 +197,8 @@ class Fitter:
             inputs = {**data, "source": source.model_dump(), "index": self.config.index.model_dump(), "texts": texts.name}
             if isinstance(source, PopularConfig) and source.within != "shop":
                 inputs["profiles"] = places["profiles"].name
+            if isinstance(source, AlsConfig) and on_gpu():
+                inputs["device"] = "cuda"
             places[f"sources/{name}"] = self.run(
                 f"source-{name}",
                 inputs,
@@ -156,13 +243,32 @@ class Fitter:
             fitted.save(folder)
 
 
+def tuned_folder(trunk: str, end: np.datetime64) -> Path | None:
+    """The folder of a trunk that `finetune` wrote; None where it is another one.
+
+    Raises:
+        LeakError: it was fine-tuned on what came at `end` or later.
+    """
+    folder = Path(trunk).expanduser()
+    if not (folder / REPORT).is_file():
+        return None
+    known_until = json.loads((folder / REPORT).read_text(encoding="utf-8"))["known_until"]
+    if known_until is None or np.datetime64(known_until) > end:
+        raise LeakError(
+            f"text.trunk {trunk!r} was fine-tuned on what was known until {known_until}, but the ranker's first period begins at {end}: it "
+            "would know the answers; fine-tune one with --as-of that time, or set finetune.n_steps, which tunes one for every cut"
+        )
+    return folder
+
+
 def purchases(known: Dataset, config: Config) -> Purchases:
-    """The positive lines of known customers as segmentation reads them; topics are the categories of the items."""
+    """The positive lines of known customers as segmentation reads them: the items, and their categories as topics."""
     lines = positive_lines(known, config)
     lines = lines.take(lines.customers >= 0)
     catalogue = known.catalogue()
     topics = catalogue.codes("category")[lines.items]
-    return Purchases(lines.customers, lines.times, lines.values, lines.baskets, topics, tuple(catalogue.category_names))
+    what = topics, tuple(catalogue.category_names), lines.items, catalogue.items.ids
+    return Purchases(lines.customers, lines.times, lines.values, lines.baskets, *what)
 
 
 def customer_groups(profiles: Profiles) -> dict[str, CustomerGroups]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.bundle import FORMAT, MANIFEST, Bundle, manifest_sha256, sha256, verify
+from recsys.bundle import ENCODER, FORMAT, MANIFEST, Bundle, manifest_sha256, sha256, verify
 from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
 from recsys.errors import BundleError, DataError
@@ -81,14 +81,17 @@ def train_on(
     fitter = Fitter(config, Stages(work, progress))
     with alone(work), limit_threads(config.training.n_threads):
         sweep(work)
-        texts = fitter.texts(split.known)
+        reading = fitter.reading(split.periods[0].known)
         segmentation = fitter.segmentation(split.periods[0].known, split.periods[0].start)
-        by_period = [fitter.parts(period.known, period.start, texts, segmentation) for period in split.periods]
+        by_period = [fitter.parts(period.known, period.start, reading, segmentation) for period in split.periods]
         rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
-        shipped = fitter.parts(split.known, split.as_of, texts, segmentation)
+        shipped = fitter.parts(split.known, split.as_of, reading, segmentation)
         shift = _feature_shift(split, by_period[-1], shipped, fitter)
         shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
-        return _write(split, shipped, shift, fitter, out, evaluate, provenance or {})
+        if reading.trunk is not None:
+            shipped[ENCODER] = reading.trunk
+        findings = {"feature_shift": shift, "texts": reading.facts()}
+        return _write(split, shipped, findings, fitter, out, evaluate, provenance or {})
 
 
 def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter) -> Path:
@@ -162,7 +165,7 @@ def _feature_shift(split: Split, learned: Places, shipped: Places, fitter: Fitte
 def _write(
     split: Split,
     places: Places,
-    shift: dict[str, dict[str, float]],
+    findings: Mapping[str, Any],
     fitter: Fitter,
     out: Path,
     evaluate: Evaluate | None,
@@ -175,7 +178,7 @@ def _write(
     try:
         for place, folder in places.items():
             shutil.copytree(folder, temporary / place)
-        manifest = _manifest(split, temporary, shift, fitter.config, provenance)
+        manifest = _manifest(split, temporary, findings, fitter.config, provenance)
         bundle = replace(
             load_bundle_parts({place: temporary / place for place in places}, split.known, fitter.config, split.as_of),
             rankers={name: LambdaMart.load(temporary / "rankers" / name) for name in fitter.config.rankers},
@@ -203,7 +206,7 @@ def _is_same(target: Path, manifest: Mapping[str, Any]) -> bool:
         return False
 
 
-def _manifest(split: Split, folder: Path, shift: dict[str, Any], config: Config, provenance: Mapping[str, str]) -> dict[str, Any]:
+def _manifest(split: Split, folder: Path, findings: Mapping[str, Any], config: Config, provenance: Mapping[str, str]) -> dict[str, Any]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     listed = {path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size} for path in files}
     known, lines = split.known, split.known.interactions
@@ -222,7 +225,7 @@ def _manifest(split: Split, folder: Path, shift: dict[str, Any], config: Config,
             "last_event": str(lines.times[-1]),
         },
         "indexes": {_part(path, folder): asdict(unseal(path)) for path in files if path.name == INDEX_FILE},
-        "feature_shift": shift,
+        **findings,
         "libraries": library_versions(),
         "provenance": dict(provenance),
     }

@@ -1,4 +1,4 @@
-"""What an encoder promises: the default trunk, in both precisions."""
+"""What an encoder promises: the default trunk, in every precision."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from recsys.config import TextConfig
 from recsys.text.encoder import TextEncoder, load_encoder
 
-Precision: TypeAlias = Literal["float32", "bfloat16"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
 
-PRECISIONS: dict[Precision, float] = {"float32": 1e-5, "bfloat16": 5e-3}
+PRECISIONS: dict[Precision, float] = {"float32": 1e-5, "bfloat16": 5e-3, "int8": 1e-2}
 """How far the neighbours in a batch may move a coordinate."""
 
 TEXTS = [
@@ -61,10 +61,11 @@ def test_neighbours_in_a_batch_hardly_matter(precision: Precision, batch_size: i
     np.testing.assert_allclose(one, other, atol=PRECISIONS[precision])
 
 
-def test_precisions_agree() -> None:
-    exact, rounded = encoder_of("float32").encode(TEXTS), encoder_of("bfloat16").encode(TEXTS)
-    assert (exact * rounded).sum(axis=1).min() > 0.999
-    assert encoder_of("float32").fingerprint != encoder_of("bfloat16").fingerprint
+@pytest.mark.parametrize(("precision", "cosine"), [("bfloat16", 0.999), ("int8", 0.98)])
+def test_precisions_agree(precision: Precision, cosine: float) -> None:
+    exact, rounded = encoder_of("float32").encode(TEXTS), encoder_of(precision).encode(TEXTS)
+    assert (exact * rounded).sum(axis=1).min() > cosine
+    assert encoder_of("float32").fingerprint != encoder_of(precision).fingerprint
 
 
 def test_two_loads_give_equal_bits_and_fingerprints() -> None:
@@ -77,12 +78,45 @@ def test_no_texts_give_no_rows() -> None:
     assert encoder_of("float32").encode([]).shape == (0, 384)
 
 
-@pytest.mark.parametrize(
-    "text", ["", " \n", "\x00", "😀😀", "مرحبا", "吉他琴弦", "<p>a&nbsp;b</p>", "\ud800", "long " * 100_000, "x" * 100_000]
-)
-def test_odd_texts_get_an_embedding(text: str) -> None:
-    (embedding,) = encoder_of("float32").encode([text])
-    assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
+ODD = [
+    "",
+    " \n\t",
+    "\x00",
+    "\x00hat\x00",
+    "\x01\x02\x1b\x7f\x9f",
+    "\u200b\u200e\ufeff",
+    "😀😀",
+    "👩‍👩‍👧",
+    "مرحبا",
+    "שלום",
+    "吉他琴弦",
+    "\ud800",
+    "\udfff",
+]
+ODD += [
+    "<p></p>",
+    "<p>a&nbsp;b</p>",
+    "<" * 1000,
+    "long " * 200_000,
+    "x" * 1_000_000,
+    "<p>" * 350_000,
+    "弦" * 350_000,
+    "e" + "\u0301" * 1000,
+]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_odd_texts_get_an_embedding(precision: Precision) -> None:
+    embeddings = encoder_of(precision).encode(ODD)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_html_is_read_as_the_words_it_shows() -> None:
+    marked, plain, love, heart = encoder_of("float32").encode(
+        ['<p class="x">Steel&nbsp;strings</p><br/>for <b>guitars</b>', "Steel strings for guitars", "I <3 it", "I it"]
+    )
+    np.testing.assert_allclose(marked, plain, atol=1e-5)
+    assert np.abs(love - heart).max() > 0.01
 
 
 def test_only_the_first_tokens_are_read() -> None:

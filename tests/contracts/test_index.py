@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 from recsys.config import IndexConfig
 from recsys.errors import BundleError
 from recsys.text.index import VectorIndex
+from recsys.text.index_recall import best_scores
+from recsys.text.live import LiveIndex
 from recsys.types import Flags, Floats
 
-KINDS = {"exact": IndexConfig(exact_below=10_000), "hnsw": IndexConfig(exact_below=0, hnsw_links=16, hnsw_search=16)}
+KINDS = {
+    "exact": IndexConfig(exact_below=10_000),
+    "hnsw": IndexConfig(exact_below=0, hnsw_links=16, hnsw_search=16),
+    "ivf_sq8": IndexConfig(kind="ivf_sq8"),
+}
 N, DIM = 4000, 24
 
 
@@ -68,6 +74,35 @@ def test_a_filter_never_shortens_an_answer(kind: str, seed: int, share: float, n
         np.testing.assert_allclose(scores, best, atol=1e-5)
     else:
         assert (scores >= best[:, -1:] - 1e-5).mean() >= 0.9  # recall of the best n
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(
+    seed=st.integers(0, 10_000),
+    removed=st.sampled_from([0.001, 0.3, 0.999]),
+    share=st.sampled_from([None, 0.5, 0.05]),
+    n=st.integers(1, 120),
+)
+def test_removed_rows_shorten_no_answer_either(kind: str, seed: int, removed: float, share: float | None, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    gone = np.flatnonzero(rng.random(N) < removed)
+    changed = rng.choice(N, 5, replace=False)
+    live = LiveIndex.of(index_of(kind)).without(gone).with_items(changed, topics(5, seed))
+    vectors, eligible = VECTORS.copy(), draw(seed, 1.0 if share is None else share)
+    vectors[changed] = topics(5, seed)
+    exist = np.ones(N, np.bool_)
+    exist[gone] = False
+    exist[changed] = True
+
+    rows, scores = live.search(QUERIES, n, None if share is None else eligible)
+    left = exist & eligible
+    assert rows.shape == (len(QUERIES), min(n, int(left.sum())))
+    assert left[rows].all()
+    np.testing.assert_allclose(scores, np.einsum("qnd,qd->qn", vectors[rows], QUERIES), atol=1e-5)
+    if rows.size:
+        last = best_scores(QUERIES, vectors[left], rows.shape[1])[:, -1:]
+        assert (scores >= last - 1e-5).mean() >= index_of(kind).facts.stated_recall - 0.02  # over 30 queries only
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,7 @@ from recsys.bundle import Bundle
 from segrec import cli
 
 COMMANDS = (
-    *("import", "train", "recommend", "serve", "inspect", "config", "demo", "eval run"),
+    *("import", "train", "recommend", "serve", "inspect", "config", "demo", "eval run", "text finetune", "text similar"),
     *("synthetic make", "synthetic score", "synthetic simulate", "synthetic customer", "synthetic config"),
 )
 

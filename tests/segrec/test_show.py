@@ -24,14 +24,17 @@ def test_inspect_gives_a_row_per_system_and_a_dash_for_what_was_not_measured() -
     manifest = {
         **dict.fromkeys(("version", "as_of"), "v"),
         "data": {"interactions": 1, "customers": 1, "items": 1, "first_event": "", "last_event": "", "fingerprint": ""},
-        "config": {"sources": {}, "strategies": {}},
+        "config": {"sources": {}, "strategies": {}, "text": {"trunk": "package:bert"}},
+        "texts": {"finetuning": {"Recall@20": [0.1, 0.25, 0.2], "best_step": 50}, "review_weights": {"item": 0.3, "customer": 0.0}},
         **{name: {} for name in ("files", "provenance", "libraries", "feature_shift", "indexes")},
         "metrics": {"twin": "t", "about": {"from": "2024-05-01T00", "to": "2024-05-29T00"}, "figures": {"all purchases": figures}},
     }
     file = io.StringIO()
-    console = Console(file=file, width=120)
+    console = Console(file=file, width=240)
     for table in manifest_tables(manifest):
         console.print(table)
+    learnt = "read by package:bert, fine-tuned in 50 steps: Recall@20 on validation .1000 untuned, .2500 tuned"
+    assert f"{learnt}; reviews weigh 0.3 in items, 0 in customers" in file.getvalue()
     rows = [line.split() for line in file.getvalue().splitlines() if line.strip().startswith(("engine", "als"))]
     assert rows == [["engine", ".5000", "[.2500,", ".2500]", "1.0000", ".1250"], ["als", "-", "-", "-"]]
     assert "twin t, all purchases, 2024-05-01 to 2024-05-29" in file.getvalue()

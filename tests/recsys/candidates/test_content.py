@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from handmade import asked, history
 
-from recsys.candidates.content import ContentSource, ItemTexts, build_content
+from recsys.candidates.content import ContentSource, ItemTexts, Written, build_content
 from recsys.config import ContentConfig, IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.types import Floats
@@ -62,3 +64,35 @@ def test_two_unlike_items_looked_at_both_find_their_like() -> None:
     eligible = np.array([0, 0, 1, 1, 1, 1], np.bool_)
     found = source.retrieve(asked(history((1, 4)), context=[0, 1]), 2, eligible)
     assert sorted(found.items.tolist()) == [2, 3]  # neither is drowned by the other, nor by the history
+
+
+@pytest.fixture
+def writing(source: ContentSource, tmp_path: Path) -> ContentSource:
+    """The source where customer 7 wrote of what item 4 is like, saved and loaded again."""
+    texts = source.texts
+    written = Written(np.array([7], np.int32), np.array([[0, 0, 1]], np.float32), 0.9)
+    ItemTexts(texts.text_of_item, texts.embeddings, texts.index, written).save(tmp_path / "texts")
+    source.save(tmp_path / "content")
+    return ContentSource.load(tmp_path / "content", ItemTexts.load(tmp_path / "texts"), source.config)
+
+
+def test_what_a_customer_wrote_is_searched_for_beside_what_they_bought(source: ContentSource, writing: ContentSource) -> None:
+    past = history((1, 0))
+    assert source.retrieve(asked(past, customer=7), 6, ALL).items[0] == 1
+    assert writing.retrieve(asked(past, customer=7), 6, ALL).items[0] == 4
+
+
+def test_what_others_wrote_changes_nothing_for_a_customer_or_a_guest(source: ContentSource, writing: ContentSource) -> None:
+    for customer in (6, 8, -1):
+        query = asked(history((1, 0)), customer=customer)
+        np.testing.assert_array_equal(writing.retrieve(query, 6, ALL).scores, source.retrieve(query, 6, ALL).scores)
+
+
+def test_beside_an_item_its_like_counts_and_not_what_the_customer_wrote(source: ContentSource, writing: ContentSource) -> None:
+    query = asked(context=[0], customer=7)
+    np.testing.assert_array_equal(writing.retrieve(query, 6, ALL).scores, source.retrieve(query, 6, ALL).scores)
+
+
+def test_writing_that_points_away_from_all_that_was_bought_leaves_what_was_bought() -> None:
+    written = Written(np.array([0], np.int32), np.array([[-1, 0]], np.float32), 0.5)
+    np.testing.assert_array_equal(written.beside(np.array([1, 0], np.float32), 0), [1, 0])

@@ -1,11 +1,10 @@
-"""Where a trunk comes from, how it is pooled, and how encoding survives a kill; with a tiny random BERT in a folder."""
+"""Where a trunk comes from, how it is pooled, what it makes of any text, and which are refused; with tiny random BERTs in folders."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,15 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trunks import write_trunk
 
-import recsys.text.encoder as encoder_module
-from recsys.config import TextConfig
+from recsys.config import IndexConfig, TextConfig
 from recsys.errors import ConfigError
-from recsys.text.encoder import TextEncoder, encode_texts, load_encoder
+from recsys.text.encoder import TextEncoder, load_encoder, resolve_precision
+from recsys.text.index import VectorIndex
+from recsys.text.live import LiveIndex
 from recsys.types import Floats
 
 WORDS = ["red", "green", "blue", "hat", "coat", "shoe"]
@@ -176,94 +179,131 @@ def test_auto_precision_follows_the_hardware(trunk: Path, monkeypatch: pytest.Mo
     assert fast == load(trunk, precision="bfloat16").fingerprint
 
 
-class Steps:
-    """Collects progress; raises KeyboardInterrupt once `limit` reports came."""
-
-    def __init__(self, limit: int | None = None) -> None:
-        self.limit, self.seen = limit, list[tuple[int, int, str]]()
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        self.seen.append((done, total, what))
-        if len(self.seen) == self.limit:
-            raise KeyboardInterrupt
+def test_int8_is_for_processors_and_never_chosen_by_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="'int8' is for processors"):
+        resolve_precision("int8", "cuda")
+    assert resolve_precision("int8", "cpu") == "int8"
+    for known in ({}, {"avx512_bf16": True}, {"avx512_vnni": True, "amx_int8": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
+        assert resolve_precision("auto", "cpu") in ("float32", "bfloat16")
 
 
-@pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_module, "_SHARD", 8)
+def test_int8_has_a_fingerprint_of_its_own_and_other_numbers(trunk: Path) -> None:
+    exact, rounded = load(trunk), load(trunk, precision="int8")
+    assert exact.fingerprint != rounded.fingerprint
+    difference = np.abs(exact.encode(TEXTS) - rounded.encode(TEXTS)).max()
+    assert 0 < difference < 0.1
 
 
-@pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that encoders really read from here on, in order."""
-    read: list[str] = []
-    encode = TextEncoder.encode
-
-    def watched(self: TextEncoder, texts: Sequence[str]) -> Floats:
-        read.extend(texts)
-        return encode(self, texts)
-
-    monkeypatch.setattr(TextEncoder, "encode", watched)
-    return read
+def test_a_vector_in_int8_does_not_depend_on_its_neighbours(trunk: Path) -> None:
+    encoder = load(trunk, precision="int8", batch_size=64)
+    together = encoder.encode(TEXTS)
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-@pytest.mark.usefixtures("small_shards")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("killed_after", [1, 3])
-def test_a_killed_run_goes_on_and_changes_no_bit(
-    trunk: Path, tmp_path: Path, encoded: list[str], precision: str, killed_after: int
-) -> None:
+def spoil(folder: Path, change: Any) -> None:
+    """Change the model's weights in place."""
+    model = transformers.BertModel.from_pretrained(folder)
+    with torch.no_grad():
+        change(model)
+    model.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_a_model_that_gives_nan_is_refused(copied: Path, precision: str) -> None:
+    spoil(copied, lambda model: model.encoder.layer[1].output.dense.weight.fill_(torch.nan))
+    with pytest.raises(ConfigError, match=r"text\.trunk .* vector without a direction .* weights are broken"):
+        load(copied, precision=precision).encode(TEXTS)
+
+
+def test_a_model_that_gives_zeros_is_refused(copied: Path) -> None:
+    spoil(
+        copied, lambda model: [model.encoder.layer[1].output.LayerNorm.weight.zero_(), model.encoder.layer[1].output.LayerNorm.bias.zero_()]
+    )
+    with pytest.raises(ConfigError, match="'blue blue' into a vector without a direction"):
+        load(copied).encode(TEXTS)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(copied: Path) -> None:
+    for file in copied.glob("*"):
+        if file.name not in ("config.json", "model.safetensors"):
+            file.unlink()
+    with pytest.raises(ConfigError, match=r"has no tokenizer; it needs the tokenizer\.json or vocab\.txt"):
+        load(copied)
+
+
+def test_a_tokenizer_of_another_model_is_refused(copied: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = write_trunk(tmp_path_factory.mktemp("other"), [f"word{number}" for number in range(50)])
+    for file in other.glob("tokenizer*"):
+        (copied / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ConfigError, match="the tokenizer has 55 tokens, the weights know 11"):
+        load(copied)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"model_type": "no such model"}', '{"model_type": "bert", "hidden_size": "wide"}'])
+def test_a_config_that_is_none_is_refused(copied: Path, content: str) -> None:
+    (copied / "config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds no model that transformers can load"):
+        load(copied)
+
+
+def test_pooling_settings_that_cannot_be_read_are_refused(copied: Path) -> None:
+    pool(copied, {})
+    (copied / "1_Pooling" / "config.json").write_text("[1, 2", encoding="utf-8")
+    with pytest.raises(ConfigError, match="should say how to pool"):
+        load(copied)
+
+
+def test_a_model_that_cannot_read_its_longest_text_is_refused(tmp_path: Path, trunk: Path) -> None:
+    """RoBERTa loses two of its positions to padding, so it has 32 and reads 30."""
+    settings = transformers.RobertaConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, max_position_embeddings=32
+    )
+    transformers.RobertaModel(settings).save_pretrained(tmp_path)
+    for file in trunk.glob("tokenizer*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ConfigError, match=r"cannot read text\.max_tokens = 32 tokens"):
+        load(tmp_path, max_tokens=32)
+
+
+CHARACTERS = "红绿蓝帽子外套鞋弦"
+
+
+def test_chinese_characters_are_tokens(tmp_path: Path) -> None:
+    encoder = load(write_trunk(tmp_path, CHARACTERS))
+    texts = ["红帽子", "蓝帽子", "帽子红", "绿外套", "鞋", "red 红 hat 帽"]
+    lengths = [len(ids) for ids in encoder.tokens(texts)]
+    assert lengths == [5, 5, 5, 5, 3, 6]
+    assert encoder.tokens(["红帽子"]) == encoder.tokens(["红 帽 子"])
+    embeddings = encoder.encode(texts)
+    cosines = embeddings @ embeddings.T
+    assert (cosines - 2 * np.eye(len(texts))).max() < 0.999
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_any_strings_get_unit_vectors_whatever_their_order(trunk: Path, precision: str) -> None:
     encoder = load(trunk, precision=precision)
-    undisturbed = encode_texts(encoder, TEXTS, tmp_path / "one", Steps())
-    assert sorted(encoded) == sorted(TEXTS)
+    pieces = st.sampled_from([*WORDS, *CHARACTERS, "<p>", "</b>", "&amp;", "<", "😀", "\ud83d", "\x00", "مرحبا", "\u202e", " "])
+    strings = st.lists(pieces, max_size=30).map("".join) | st.text(st.characters(exclude_categories=()))
 
-    with pytest.raises(KeyboardInterrupt):
-        encode_texts(encoder, TEXTS, tmp_path / "two", steps := Steps(killed_after))
-    encoded.clear()
-    resumed = encode_texts(encoder, TEXTS[::-1], tmp_path / "two", Steps())
-    np.testing.assert_array_equal(resumed[::-1], undisturbed)
-    assert len(encoded) == len(TEXTS) - steps.seen[-1][0]
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.lists(strings, max_size=8))
+    def check(texts: list[str]) -> None:
+        embeddings = encoder.encode(texts)
+        assert embeddings.shape == (len(texts), encoder.dim)
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+        np.testing.assert_array_equal(encoder.encode(texts[::-1])[::-1], embeddings)
 
-
-@pytest.mark.usefixtures("small_shards")
-def test_a_second_run_reads_nothing_and_a_new_text_renews_one_shard(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
-    encoder = load(trunk)
-    first = encode_texts(encoder, TEXTS, tmp_path, Steps())
-    encoded.clear()
-    np.testing.assert_array_equal(encode_texts(encoder, TEXTS, tmp_path, Steps()), first)
-    assert encoded == []
-    encode_texts(encoder, [*TEXTS, "green blue hat"], tmp_path, Steps())
-    assert "green blue hat" in encoded
-    assert len(encoded) <= len(TEXTS) // 2
+    check()
 
 
-@pytest.mark.usefixtures("small_shards")
-def test_repeats_are_encoded_once_and_progress_counts_distinct_texts(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
-    encoder, steps = load(trunk), Steps()
-    embeddings = encode_texts(encoder, TEXTS * 3, tmp_path, steps)
-    assert sorted(encoded) == sorted(TEXTS)
-    np.testing.assert_array_equal(embeddings[: len(TEXTS)], embeddings[len(TEXTS) : 2 * len(TEXTS)])
-    np.testing.assert_allclose(embeddings[: len(TEXTS)], encoder.encode(TEXTS), atol=1e-5)
-    assert steps.seen[-1] == (len(TEXTS), len(TEXTS), "texts encoded")
-    assert [done for done, _, _ in steps.seen] == sorted(done for done, _, _ in steps.seen)
-
-
-def test_a_shard_cut_off_on_disk_is_encoded_again(trunk: Path, tmp_path: Path) -> None:
-    encoder = load(trunk)
-    first = encode_texts(encoder, TEXTS, tmp_path, Steps())
-    (shard,) = tmp_path.iterdir()
-    for kept in (0, 7, 100, 400):
-        shard.write_bytes(shard.read_bytes()[:kept])
-        np.testing.assert_array_equal(encode_texts(encoder, TEXTS, tmp_path, Steps()), first)
-    assert [file.name for file in tmp_path.iterdir()] == [shard.name]
-
-
-def test_another_trunk_never_reads_the_shards_of_the_first(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
-    encode_texts(load(trunk), TEXTS, tmp_path, Steps())
-    encoded.clear()
-    encode_texts(load(trunk, max_tokens=8), TEXTS, tmp_path, Steps())
-    assert len(encoded) == len(TEXTS)
-
-
-def test_no_texts_are_no_work(trunk: Path, tmp_path: Path) -> None:
-    assert encode_texts(load(trunk), [], tmp_path / "new", Steps()).shape == (0, 8)
+def test_vectors_of_another_width_fit_no_index(trunk: Path, tmp_path: Path) -> None:
+    eight, sixteen = load(trunk).encode(TEXTS), load(write_trunk(tmp_path, WORDS)).encode(TEXTS)
+    index = VectorIndex.build(eight, IndexConfig(kind="exact"))
+    with pytest.raises(ValueError, match=r"8.*16|16.*8"):
+        index.search(sixteen[:1], 3)
+    with pytest.raises(ValueError, match=r"width 8 need vectors of shape \(1, 8\), not \(1, 16\)"):
+        LiveIndex.of(index).with_items(np.array([99]), sixteen[:1])
+    with pytest.raises(ValueError, match=r"8.*16|16.*8"):
+        LiveIndex.of(index).search(sixteen[:1], 3)

@@ -24,7 +24,7 @@ from recsys.text.contrast import hardest, info_nce
 from recsys.text.encoder import load_encoder
 from recsys.text.finetune import finetune
 from recsys.text.heads import Head, Heads, load_reader
-from recsys.text.lesson import Batch, Drawn, Labelled, Lesson
+from recsys.text.lesson import Batch, Drawn, Labelled, Lesson, linked, linked_pairs
 from recsys.text.trunk import load_trunk
 from recsys.training.finetuning import Material, make_lesson
 from recsys.types import Floats, Ints
@@ -202,7 +202,8 @@ class Scripted:
 def test_it_stops_when_validation_no_longer_improves_and_keeps_the_best(trunk: Path, tmp_path: Path) -> None:
     config = SETTINGS.model_copy(update={"patience": 2, "validate_every": 5})
     lesson = replace(lesson_of(world(LATIN)), validate=Scripted(0.1, 0.3, 0.2, 0.3, 0.9))
-    assert tune(trunk, tmp_path, lesson, config) == {"Recall@20": [0.1, 0.3, 0.2, 0.3], "best_step": 5, "n_steps": 15}
+    expected = {"Recall@20": [0.1, 0.3, 0.2, 0.3], "best_step": 5, "n_steps": 15, "heads": [], "known_until": None}
+    assert tune(trunk, tmp_path, lesson, config) == expected
 
 
 def test_a_trunk_that_tuning_only_makes_worse_is_kept_as_it_was(trunk: Path, tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_a_trunk_that_tuning_only_makes_worse_is_kept_as_it_was(trunk: Path, tmp
 def test_without_a_validation_the_last_weights_are_kept(trunk: Path, tmp_path: Path) -> None:
     lesson = lesson_of(replace(world(LATIN), held_out=()))
     report = tune(trunk, tmp_path, lesson, SETTINGS.model_copy(update={"n_steps": 10}))
-    assert report == {"Recall@20": [], "best_step": 10, "n_steps": 10}
+    assert report == {"Recall@20": [], "best_step": 10, "n_steps": 10, "heads": [], "known_until": None}
 
 
 def test_heads_learn_with_the_trunk_and_are_read_beside_it(trunk: Path, tmp_path: Path) -> None:
@@ -228,6 +229,16 @@ def test_heads_learn_with_the_trunk_and_are_read_beside_it(trunk: Path, tmp_path
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     is_right = (found[:, 1] > 0.5) == [name == "odd" for _, name in labels[90:]]
     assert is_right.mean() > 0.9
+
+
+def test_a_text_that_tells_nothing_gets_the_frequencies_of_the_labels(trunk: Path, tmp_path: Path) -> None:
+    """Common and rare texts are the same ones, so that nothing can be learnt of them but how many there are."""
+    labels = [(word, "rare") for word in LATIN[:30]] + [(word, "common") for word in LATIN[:30]] * 4
+    config = SETTINGS.model_copy(update={"n_steps": 10, "learning_rate": 1e-4})
+    tune(trunk, tmp_path, lesson_of(Material(tuple(LATIN), labels={"kind": labels}), config), config)
+    reader = load_reader(text_config(tmp_path / "out"), 1)
+    assert reader.heads.by_name["kind"].classes == ("common", "rare")
+    np.testing.assert_allclose(reader.classify(LATIN)["kind"], np.tile([0.8, 0.2], (N_WORDS, 1)), atol=0.05)
 
 
 def test_heads_that_do_not_fit_are_refused(trunk: Path, tmp_path: Path) -> None:
@@ -295,9 +306,10 @@ def nothing_mined(documents: Ints, rng: np.random.Generator) -> Ints:
     return np.empty(0, np.int32)
 
 
-def test_no_negative_of_a_batch_is_linked_with_its_query() -> None:
+def test_no_negative_of_a_batch_was_wanted_with_its_query_beyond_chance() -> None:
     lesson = lesson_of(world(LATIN))
-    linked = lesson.links.toarray()
+    together = lesson.links.toarray()
+    often = together.sum(axis=1)
     batch = Batch.draw(lesson, SETTINGS, nothing_mined, [], np.random.default_rng(0))
     drawn = batch.drawn["history"]
     _, places, wanted, spared = batch.contrast(drawn, lesson, spare_linked=True)
@@ -307,9 +319,25 @@ def test_no_negative_of_a_batch_is_linked_with_its_query() -> None:
         assert columns[wanted[row]] == drawn.wanted[row]
         negatives = np.setdiff1d(columns[~spared[row]], drawn.wanted[row])
         assert len(negatives)
-        assert not linked[np.ix_(drawn.about[row], negatives)].any()
+        about = list(drawn.about[row])
+        by_chance = often[about].sum() * often[negatives] / often.sum()
+        assert (together[np.ix_(about, negatives)].sum(axis=0) <= 2 * by_chance).all()
         assert not set(query) & set(negatives.tolist())
         assert drawn.wanted[row] not in query
+
+
+def test_where_everything_is_wanted_with_everything_negatives_are_left() -> None:
+    """Customers want anything but for words 0 and 1, which always go together."""
+    rng = np.random.default_rng(0)
+    histories = [np.append(rng.permutation(np.arange(2, 40))[:6], [0, 1] if customer % 4 == 0 else []) for customer in range(2000)]
+    lesson = lesson_of(Material(tuple(LATIN[:40]), [history.astype(np.int32) for history in histories]))
+    assert lesson.links.nnz > 0.9 * 40 * 39
+    pairs = linked_pairs(lesson.links).toarray()
+    assert pairs[0, 1]
+    assert pairs[1, 0]
+    assert pairs[2:, 2:].mean() < 0.05
+    group = sp.csr_matrix(np.isin(np.arange(40), [2, 3, 4])[None].astype(np.float32))
+    assert linked(group, lesson.links, np.arange(2, 40)).mean() < 0.05
 
 
 def test_mined_negatives_are_read_in_the_batch() -> None:

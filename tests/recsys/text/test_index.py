@@ -79,6 +79,31 @@ def test_more_than_a_gpu_returns_is_searched_exactly() -> None:
     assert gpu.asked == [0]
 
 
+def test_what_a_gpu_cannot_return_is_searched_through_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "_STEP", 0)
+    index = VectorIndex.build(circle(3000), GRAPH)
+    index._gpu = BlindGpu(circle(3000))  # type: ignore[assignment]
+    walks: list[int] = []
+    walk = index._fast._walk
+    monkeypatch.setattr(index._fast, "_walk", lambda queries, n, breadth: walks.append(n) or walk(queries, n, breadth))
+    assert index.search(QUERY, 2100)[0][0, :50].tolist() == list(range(50))
+    assert walks == [2100]
+
+
+def test_without_room_on_the_gpu_the_processor_searches_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(flat: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(index_module, "_Gpu", full)
+    index = VectorIndex.build(circle(5000), EXACT)
+    assert index.search(QUERY, 3)[0].tolist() == [[0, 1, 2]]
+    assert "5000 vectors of 2 stay on the processor" in caplog.text
+    assert "out of memory" in caplog.text
+
+
 def test_what_the_graph_leaves_out_is_searched_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "_STEP", 0)  # always walk
     index = VectorIndex.build(circle(500), GRAPH)

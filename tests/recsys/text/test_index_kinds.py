@@ -5,12 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import recsys.text.index as index_module
 from recsys.config import IndexConfig
 from recsys.errors import BundleError
 from recsys.text.index import VectorIndex
@@ -77,6 +79,76 @@ def test_any_filter_gets_full_answers_with_the_stated_recall(
     if n_queries == len(QUERIES):  # a mean over few queries for one row each says nothing
         last = best_scores(queries, VECTORS[eligible], rows.shape[1])[:, -1:]
         assert (scores >= last - 1e-5).mean() >= index.facts.stated_recall
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(
+    shape=st.sampled_from(["random", "near", "far"]),
+    share=st.sampled_from([0.5, 0.35, 0.2]),
+    seed=st.integers(0, 1000),
+    n=st.integers(1, 60),
+)
+def test_a_walk_among_the_eligible_has_the_stated_recall(shape: str, share: float, seed: int, n: int) -> None:
+    """Among so few vectors the exact search would be quicker, and a walk would never be seen."""
+    index, eligible = index_of("hnsw"), filters(shape, share, seed)
+    with mock.patch.object(index_module, "_STEP", 0):
+        rows, scores = index.search(QUERIES, n, eligible)
+    assert eligible[rows].all()
+    assert rows.shape == (len(QUERIES), min(n, int(eligible.sum())))
+    assert (scores >= best_scores(QUERIES, VECTORS[eligible], n)[:, -1:] - 1e-5).mean() >= index.facts.stated_recall
+
+
+@cache
+def index_of_copies(kind: IndexKind) -> VectorIndex:
+    """Vector i is that of row i // 5: each is there five times."""
+    return VectorIndex.build(np.repeat(VECTORS[: N // 5], 5, axis=0), IndexConfig(kind=kind, hnsw_links=16))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@given(share=st.sampled_from([1.0, 0.5, 0.1, 0.0]), seed=st.integers(0, 1000), n=st.integers(1, 300), n_queries=st.sampled_from([1, 30]))
+def test_copies_of_a_vector_shorten_no_answer(kind: IndexKind, share: float, seed: int, n: int, n_queries: int) -> None:
+    index, eligible, queries = index_of_copies(kind), filters("random", share, seed), QUERIES[:n_queries]
+    with mock.patch.object(index_module, "_STEP", 0 if share >= 0.5 else 20):
+        rows, scores = index.search(queries, n, eligible)
+    assert rows.shape == (n_queries, min(n, int(eligible.sum())))
+    assert eligible[rows].all()
+    assert all(len(set(line)) == len(line) for line in rows.tolist())
+    is_tied = np.diff(scores, axis=1) == 0
+    assert (np.diff(rows, axis=1)[is_tied] > 0).all()
+    if n_queries > 1:
+        last = best_scores(queries, index.stored[eligible], rows.shape[1])[:, -1:]
+        assert (scores >= last - 1e-5).mean() >= index.facts.stated_recall - 0.02  # over 30 queries only
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("row", [0, N // 2, N - 1])
+def test_a_single_eligible_row_is_found_wherever_it_lies(kind: IndexKind, row: int) -> None:
+    eligible = np.arange(N) == row
+    rows, scores = index_of(kind).search(QUERIES, 50, eligible)
+    assert (rows == row).all()
+    assert rows.shape == (len(QUERIES), 1)
+    np.testing.assert_allclose(scores[:, 0], QUERIES @ VECTORS[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", APPROXIMATE)
+def test_the_effort_is_what_the_queries_to_come_take(kind: IndexKind) -> None:
+    easy, hard = VECTORS[:300], np.random.default_rng(3).normal(size=(300, DIM)).astype(np.float32)
+    hard /= np.linalg.norm(hard, axis=1, keepdims=True)
+    config = IndexConfig(kind=kind, hnsw_links=4, recall=0.97)
+    indexes = [VectorIndex.build(VECTORS, config, queries) for queries in (easy, hard)]
+    assert indexes[0].facts.effort <= indexes[1].facts.effort
+    scores = indexes[1].search(hard, 200)[1]
+    assert (scores >= best_scores(hard, VECTORS, 200)[:, -1:] - 1e-5).mean() >= indexes[1].facts.stated_recall >= 0.95
+
+
+def test_sample_queries_must_fit_the_vectors() -> None:
+    with pytest.raises(ValueError, match=f"queries have width 3, the index has {DIM}"):
+        VectorIndex.build(VECTORS, IndexConfig(kind="hnsw"), np.ones((5, 3), np.float32))
+    with pytest.raises(ValueError, match="row 1 of queries is not finite"):
+        VectorIndex.build(VECTORS, IndexConfig(kind="hnsw"), np.full((5, DIM), [[1.0]] + [[np.nan]] * 4, np.float32))
+    untold = VectorIndex.build(VECTORS, IndexConfig(kind="ivf"))
+    assert VectorIndex.build(VECTORS, IndexConfig(kind="ivf"), VECTORS[:0]).facts == untold.facts
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trunks import write_trunk
 
-from recsys.config import IndexConfig
+from recsys.config import IndexConfig, TextConfig
+from recsys.text.encoder import TextEncoder, load_encoder
 from recsys.text.index import VectorIndex
 from recsys.text.live import LiveIndex
 from recsys.types import Flags, Floats
@@ -97,6 +99,78 @@ def test_searches_run_while_snapshots_are_swapped() -> None:
         answers = [answer for running in searches for answer in running.result()]
     assert all(best == size - 1 for size, best, *_ in answers if size > N)
     assert newest[0].search(query, 3)[0].tolist() == [[N + 199, N + 198, N + 197]]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+    """A random BERT, 16 wide."""
+    folder = write_trunk(tmp_path_factory.mktemp("trunk"), ["red", "green", "tea", "cup", "leaf", "kettle", "of", "steel"])
+    return load_encoder(TextConfig(trunk=str(folder), max_tokens=16, precision="float32"), 1)
+
+
+TEXTS = ["red cup", "green leaf", "steel kettle", "kettle of steel and red tea", "green green cup"]
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_a_new_item_is_found_given_only_its_text(kind: str, encoder: TextEncoder) -> None:
+    live = LiveIndex.of(VectorIndex.build(encoder.encode(TEXTS), IndexConfig.model_validate({"kind": kind})))
+    grown = live.with_texts(np.array([5, 6]), ["tea of green leaf", "cup cup cup"], encoder)
+    rows, scores = grown.search(encoder.encode(["tea of green leaf", "Tea of green  leaf!", "cup cup cup"]), 3)
+    assert rows[:, 0].tolist() == [5, 5, 6]
+    assert scores[[0, 2], 0] == pytest.approx([1, 1], abs=1e-5)
+    assert len(live) == 5
+    again = grown.rebuilt(IndexConfig(kind="exact"))
+    assert not len(again.rows)
+    assert again.search(encoder.encode(["tea of green leaf"]), 1)[0].tolist() == [[5]]
+    only = np.arange(7) == 6
+    assert grown.search(encoder.encode(["tea of green leaf"]), 3, only)[0].tolist() == [[6]]
+
+
+def test_a_changed_text_moves_its_item(encoder: TextEncoder) -> None:
+    live = LiveIndex.of(VectorIndex.build(encoder.encode(TEXTS), EXACT))
+    moved = live.with_texts(np.array([0]), ["leaf of tea"], encoder)
+    query = encoder.encode(["leaf of tea"])
+    assert moved.search(query, 1)[0].tolist() == [[0]]
+    assert len(moved) == len(live)
+    assert moved.with_texts(np.empty(0, np.int64), [], encoder).search(query, 5)[0].tolist() == moved.search(query, 5)[0].tolist()
+
+
+def test_any_text_has_a_vector(encoder: TextEncoder) -> None:
+    live = LiveIndex.of(VectorIndex.build(encoder.encode(TEXTS), EXACT))
+    odd = ["", "\0", "\u8336 \U0001f375", "<b>tea</b>", "tea " * 20_000]
+    grown = live.with_texts(np.arange(5, 10), odd, encoder)
+    assert np.isfinite(grown.vectors(np.arange(10))).all()
+    assert grown.search(encoder.encode(["green leaf"]), 10)[0].shape == (1, 10)
+
+
+def test_searches_on_an_older_snapshot_do_not_see_new_texts(encoder: TextEncoder) -> None:
+    old = LiveIndex.of(VectorIndex.build(encoder.encode(TEXTS), EXACT))
+    queries, newest, is_done = encoder.encode(TEXTS), [old], threading.Event()
+    before = old.search(queries, 5)[0].tolist()
+
+    def search() -> list[bool]:
+        answers = [old.search(queries, 5)[0].tolist() == before]
+        while not is_done.is_set():
+            answers.append(old.search(queries, 5)[0].tolist() == before)
+        return answers
+
+    with ThreadPoolExecutor(3) as pool:
+        searches = [pool.submit(search) for _ in range(3)]
+        try:
+            for number in range(20):
+                newest[0] = newest[0].with_texts(np.array([5 + number]), [TEXTS[number % 5] + " tea" * (1 + number % 4)], encoder)
+        finally:
+            is_done.set()
+        assert all(all(running.result()) for running in searches)
+    assert (len(old), len(newest[0])) == (5, 25)
+
+
+def test_an_encoder_of_another_width_is_refused(encoder: TextEncoder) -> None:
+    live = LiveIndex.of(BASE)
+    with pytest.raises(ValueError, match="embeddings of width 16, but the index holds vectors of width 8"):
+        live.with_texts(np.array([N]), ["red cup"], encoder)
+    with pytest.raises(ValueError, match="1 rows need as many texts, not 2"):
+        live.with_texts(np.array([N]), ["red cup", "tea"], encoder)
 
 
 def test_rows_beyond_the_base_may_leave_gaps() -> None:

@@ -15,10 +15,11 @@ from trunks import write_trunk
 
 from recsys.config import Config, FinetuneConfig, parse_config
 from recsys.data.dataset import Dataset
+from recsys.data.reviews import review_text
 from recsys.errors import DataError
 from recsys.text.encoder import load_encoder
 from recsys.text.lesson import Lesson
-from recsys.training.finetuning import Histories, Matches, Material, fit_trunk, make_lesson, review_text, shop_material
+from recsys.training.finetuning import Histories, Matches, Material, fit_trunk, make_lesson, shop_material
 from recsys.types import Ints
 
 CUT = at(30)
@@ -59,8 +60,8 @@ def write_reviews(folder: Path, reviews: Sequence[tuple[Any, ...]]) -> None:
 
 
 def material(shop: Dataset, labels: dict[str, list[tuple[str, str]]] | None = None, **settings: Any) -> Material:
-    finetune = FinetuneConfig(**{"n_validation": 1, "window_days": 10, **settings})
-    return shop_material(shop.before(CUT), Config(), finetune, labels or {}, np.random.default_rng(0))
+    config = Config(finetune=FinetuneConfig(**{"n_validation": 1, "window_days": 10, **settings}))
+    return shop_material(shop.before(CUT), config, labels or {}, np.random.default_rng(0))
 
 
 def texts_of(found: Material, documents: Ints) -> list[str]:
@@ -149,7 +150,7 @@ def test_a_kind_without_a_share_is_left_out(shop: Dataset) -> None:
 def test_links_join_what_was_wanted_close_in_time() -> None:
     history = np.array([0, 1, 2, 3], np.int32)
     links = lesson_of(Material(tuple("abcdef"), [history]), window=2).links.toarray()
-    assert links.tolist() == [[abs(i - j) in (1, 2) and max(i, j) < 4 for j in range(6)] for i in range(6)]
+    assert links.tolist() == [[float(abs(i - j) in (1, 2) and max(i, j) < 4) for j in range(6)] for i in range(6)]
 
 
 def test_documents_may_not_repeat() -> None:
@@ -213,11 +214,10 @@ def test_a_shop_tunes_its_own_trunk(tmp_path: Path) -> None:
     words = [f"w{n}" for n in range(80)]
     shop = load_shop(tmp_path / "shop", rows, [{"item_id": f"i{n}", "title": word} for n, word in enumerate(words)])
     trunk = write_trunk(tmp_path / "trunk", words)
-    config = parse_config({"text": {"trunk": str(trunk), "max_tokens": 8, "precision": "float32"}, "training": {"n_threads": 1}}, "test")
-    settings = FinetuneConfig(
-        n_steps=60, batch_texts=40, learning_rate=0.03, clip_norm=5, temperature=0.3, validate_every=20, n_validation=50
-    )
-    report = fit_trunk(shop.before(CUT), config, settings, tmp_path / "work", tmp_path / "out", seed=1)
+    learning = {"n_steps": 60, "batch_texts": 40, "learning_rate": 0.03, "clip_norm": 5, "temperature": 0.3, "validate_every": 20}
+    text = {"trunk": str(trunk), "max_tokens": 8, "precision": "float32"}
+    config = parse_config({"text": text, "finetune": {**learning, "n_validation": 50}, "training": {"n_threads": 1}}, "test")
+    report = fit_trunk(shop.before(CUT), config, tmp_path / "work", tmp_path / "out", seed=1)
     assert max(report["Recall@20"]) > report["Recall@20"][0] + 0.3
     tuned = config.text.model_copy(update={"trunk": str(tmp_path / "out")})
     embeddings = load_encoder(tuned, 1).encode(words)
