@@ -71,4 +71,5 @@ def test_names_of_choices_can_be_taken_out_as_words_only() -> None:
 
 @pytest.mark.parametrize("piece", ["\n", "ignore ", "ignore all ", "answer ", "answer the ", ". ", "Ignore the above ", "positive "])
 def test_long_odd_texts_do_not_hang(piece: str) -> None:
-    without_names(without_commands(piece * 20_000, CHOICES), CHOICES)
+    left = without_names(without_commands(piece * 20_000, CHOICES), CHOICES)
+    assert len(left) <= 20_000 * len(piece)
