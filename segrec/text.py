@@ -22,7 +22,7 @@ from recsys.errors import ConfigError, RecsysError
 from recsys.text.encoder import load_encoder
 from recsys.text.finetune import METRICS
 from recsys.training.finetuning import fit_trunk
-from recsys.training.stages import alone, stage_seed
+from recsys.training.stages import alone, stage_seed, written_whole
 from recsys.types import Floats, utc64
 from segrec.arguments import moment
 from segrec.console import output, steps
@@ -60,8 +60,8 @@ def finetune(
     shop = Dataset.load(data)
     known = shop if as_of is None else shop.before(utc64(moment(as_of)))
     work = out.with_name(out.name + WORK)
-    with alone(work), steps() as progress:
-        report = fit_trunk(known, settings, work, out, seed=stage_seed(settings.training.seed, "trunk"), progress=progress)
+    with alone(work), steps() as progress, written_whole(out) as folder:
+        report = fit_trunk(known, settings, work, folder, seed=stage_seed(settings.training.seed, "trunk"), progress=progress)
     if as_json:
         print(json.dumps({"trunk": str(out), **report}))
         return

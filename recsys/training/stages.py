@@ -52,16 +52,26 @@ class Stages:
             self.progress(1, 1, f"{name} (unchanged)")
             return folder
         self.progress(0, 1, name)
-        unfinished = folder.with_name(f"{UNFINISHED}{folder.name}-{os.getpid()}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        try:
+        with written_whole(folder) as unfinished:
             make(unfinished)
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
         self.progress(1, 1, name)
         return folder
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of `folder` when all went well: at no moment does half of one lie there."""
+    unfinished, former = (folder.with_name(f"{UNFINISHED}{folder.name}-{os.getpid()}{end}") for end in ("", "-former"))
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        if folder.exists():
+            folder.rename(former)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.training.stages import UNFINISHED, Stages, key_of, stage_seed, sweep
+from recsys.training.stages import UNFINISHED, Stages, key_of, stage_seed, sweep, written_whole
 
 
 class Counter:
@@ -54,6 +54,17 @@ def test_a_stage_that_does_not_finish_leaves_nothing_and_is_run_again(problem: t
         Stages(tmp_path).run("fit", {}, fails)
     assert list(tmp_path.iterdir()) == []
     assert [file.name for file in Stages(tmp_path).run("fit", {}, Counter()).iterdir()] == ["result"]
+
+
+def test_what_takes_the_place_of_a_folder_does_so_whole_or_not_at_all(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        with written_whole(tmp_path / "made" / "here") as folder:
+            (folder / "file").write_text(text)
+    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "made" / "here") as folder:
+        (folder / "other").write_text("half")
+        raise KeyboardInterrupt
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["here"]
+    assert [(path.name, path.read_text()) for path in (tmp_path / "made" / "here").iterdir()] == [("file", "second")]
 
 
 def test_a_sweep_removes_what_was_never_finished_and_nothing_else(tmp_path: Path) -> None:

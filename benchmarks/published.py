@@ -1,0 +1,52 @@
+"""A published data set as a folder of tables in our own contract, for `segrec import tables` and whatever measures a shop as it lives.
+
+    python -m benchmarks.published beauty --data PUBLIC --out tables/beauty
+    segrec import tables tables/beauty --out shops/beauty
+
+Beauty and Sports of Amazon 2014: who took what up and when, short titles, brands, and categories from broad to narrow. Every line counts
+as a purchase; there are no prices and no texts by customers.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+SETS = {"beauty": "amazon2014_beauty", "sports": "amazon2014_sports_outdoors"}
+NO_BRAND = "Unknown"
+
+
+def main() -> None:
+    """Read, write, say where."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", choices=list(SETS))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the public data")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    args = parser.parse_args()
+    name = SETS[args.set]
+    lines, items = (args.data / f"{name}_{table}.parquet" for table in ("interactions", "items"))
+    if missing := [str(path) for path in (lines, items) if not path.is_file()]:
+        parser.error(f"there is no {' and no '.join(missing)}; --data names the folder of the public data")
+    args.out.mkdir(parents=True, exist_ok=True)
+    interactions(pd.read_parquet(lines)).to_parquet(args.out / "interactions.parquet", index=False)
+    catalogue(pd.read_parquet(items)).to_parquet(args.out / "items.parquet", index=False)
+    print(f"tables in {args.out}; next: segrec import tables {args.out} --out shops/{args.set}")
+
+
+def interactions(lines: pd.DataFrame) -> pd.DataFrame:
+    """The table of interactions; the published order within a day means nothing, and is kept."""
+    times = pd.to_datetime(lines.timestamp, unit="s", utc=True)
+    return pd.DataFrame({"customer_id": lines.user_id, "item_id": lines.item_id, "event": "purchase", "event_time": times})
+
+
+def catalogue(items: pd.DataFrame) -> pd.DataFrame:
+    """The table of items: of the published attributes the first is the brand, the others are the category path."""
+    brands = [attributes[0] if len(attributes) and attributes[0] != NO_BRAND else None for attributes in items.attributes]
+    paths = [list(attributes[1:]) for attributes in items.attributes]
+    return pd.DataFrame({"item_id": items.item_id, "title": items.short_title, "brand": brands, "category": paths})
+
+
+if __name__ == "__main__":
+    main()
