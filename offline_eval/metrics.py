@@ -1,6 +1,7 @@
-"""Metrics of one ranked list, and their names as printed: NDCG@10, Recall@100, Precision@5, HitRate@10, MAP@10, MRR.
+"""Metrics of one ranked list against what was relevant, and the names of all metrics as printed: NDCG@10, MRR, Novelty@10, Coverage@10.
 
-A metric is taken per query first and averaged later. All functions share one contract:
+A metric is taken per query first and averaged later; of what it tells beyond relevance see `offline_eval.beyond`, of whole sets of
+lists `offline_eval.exposure`. All functions here share one contract:
 
     ranked: item ids, best first, without repeats; may be shorter than k
     gains:  gain > 0 of each relevant item id; any other item gains 0
@@ -13,15 +14,21 @@ They raise ``ValueError`` when k < 1, when `ranked` repeats an item, or when a g
 from __future__ import annotations
 
 import difflib
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from recsys.types import MAX_K
+import numpy as np
+from numpy.typing import NDArray
 
-Gains: TypeAlias = Mapping[str, float]
+from offline_eval import beyond, exposure
+from offline_eval.answers import Answers, Doubles, Gains, Judge
+from offline_eval.facts import ItemFacts
+from recsys.types import MAX_K, Flags, Ints
+
+Kernel: TypeAlias = Callable[[Answers, int], Doubles]
+"""A metric of many lists at once, at a cut-off; one number per list."""
 
 
 def ndcg_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
@@ -33,11 +40,7 @@ def ndcg_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
     Source:
         Järvelin & Kekäläinen (2002), ACM TOIS 20(4), linear gain; discount of Burges et al. (2005).
     """
-    top = _top(ranked, gains, k)
-    if not gains:
-        return math.nan
-    ideal = sorted(gains.values(), reverse=True)
-    return _dcg([gains.get(item, 0.0) for item in top]) / _dcg(ideal[:k])
+    return _of_one(_ndcg, ranked, gains, k)
 
 
 def recall_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
@@ -46,8 +49,7 @@ def recall_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
     Source:
         Manning, Raghavan & Schütze (2008), Introduction to Information Retrieval, 8.3; divided by all relevant items, not by min(k, them).
     """
-    hits = _hits(ranked, gains, k)
-    return sum(hits) / len(gains) if gains else math.nan
+    return _of_one(_recall, ranked, gains, k)
 
 
 def precision_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
@@ -56,8 +58,7 @@ def precision_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
     Source:
         Manning, Raghavan & Schütze (2008), Introduction to Information Retrieval, 8.4; divided by k as trec_eval does.
     """
-    hits = _hits(ranked, gains, k)
-    return sum(hits) / k if gains else math.nan
+    return _of_one(_precision, ranked, gains, k)
 
 
 def hit_rate_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
@@ -66,8 +67,7 @@ def hit_rate_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
     Source:
         Deshpande & Karypis (2004), ACM TOIS 22(1), there for one relevant item per customer; trec_eval calls it success.
     """
-    hits = _hits(ranked, gains, k)
-    return float(any(hits)) if gains else math.nan
+    return _of_one(_hit_rate, ranked, gains, k)
 
 
 def average_precision_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
@@ -76,11 +76,7 @@ def average_precision_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float
     Source:
         Buckley & Voorhees (2000), SIGIR, cut off at k as in trec_eval; dividing by min(k, relevant) is another variant.
     """
-    hits = _hits(ranked, gains, k)
-    if not gains:
-        return math.nan
-    precisions = [sum(hits[:rank]) / rank for rank, hit in enumerate(hits, start=1) if hit]
-    return math.fsum(precisions) / len(gains)
+    return _of_one(_average_precision, ranked, gains, k)
 
 
 def reciprocal_rank_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
@@ -89,20 +85,67 @@ def reciprocal_rank_at_k(ranked: Sequence[str], gains: Gains, k: int) -> float:
     Source:
         Voorhees (1999), TREC-8 question answering track.
     """
-    hits = _hits(ranked, gains, k)
-    if not gains:
-        return math.nan
-    return 1 / (hits.index(True) + 1) if any(hits) else 0.0
+    return _of_one(_reciprocal_rank, ranked, gains, k)
 
 
-_FUNCTIONS: dict[str, Callable[[Sequence[str], Gains, int], float]] = {
-    "NDCG": ndcg_at_k,
-    "Recall": recall_at_k,
-    "Precision": precision_at_k,
-    "HitRate": hit_rate_at_k,
-    "MAP": average_precision_at_k,
-    "MRR": reciprocal_rank_at_k,
+def _ndcg(answers: Answers, k: int) -> Doubles:
+    discounts = 1 / np.log2(np.arange(2, answers.gains[:, :k].shape[1] + 2))
+    return _ratio(answers.gains[:, :k] @ discounts, answers.ideal[:, :k] @ discounts)
+
+
+def _recall(answers: Answers, k: int) -> Doubles:
+    return _ratio(_hits(answers, k).sum(axis=1), answers.n_relevant)
+
+
+def _precision(answers: Answers, k: int) -> Doubles:
+    return _where_relevant(answers, _hits(answers, k).sum(axis=1) / k)
+
+
+def _hit_rate(answers: Answers, k: int) -> Doubles:
+    return _where_relevant(answers, np.asarray(_hits(answers, k).any(axis=1)))
+
+
+def _average_precision(answers: Answers, k: int) -> Doubles:
+    hits = _hits(answers, k)
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return _ratio((precisions * hits).sum(axis=1), answers.n_relevant)
+
+
+def _reciprocal_rank(answers: Answers, k: int) -> Doubles:
+    hits = _hits(answers, k)
+    return _where_relevant(answers, np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0))
+
+
+def _hits(answers: Answers, k: int) -> Flags:
+    return answers.gains[:, :k] > 0
+
+
+def _where_relevant(answers: Answers, values: NDArray[np.generic]) -> Doubles:
+    return np.where(answers.n_relevant > 0, values, np.nan).astype(np.float64)
+
+
+def _ratio(numerator: NDArray[np.generic], denominator: NDArray[np.generic]) -> Doubles:
+    shares: Doubles = np.divide(numerator, denominator, out=np.full(len(denominator), np.nan), where=denominator != 0)
+    return shares
+
+
+def _of_one(kernel: Kernel, ranked: Sequence[str], gains: Gains, k: int) -> float:
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    return float(kernel(Judge({"": gains}, [""], k).judge([ranked]), k)[0])
+
+
+_RELEVANCE: dict[str, Kernel] = {
+    "NDCG": _ndcg,
+    "Recall": _recall,
+    "Precision": _precision,
+    "HitRate": _hit_rate,
+    "MAP": _average_precision,
+    "MRR": _reciprocal_rank,
 }
+_PER_LIST = {**_RELEVANCE, **beyond.KERNELS}
+_NAMES = (*_PER_LIST, *exposure.KERNELS)
+_LOWER_IS_BETTER = ("Miscalibration", "Popularity", "PopularityLift", "Gini")
 
 
 @dataclass(frozen=True)
@@ -113,20 +156,55 @@ class Metric:
     k: int
 
     def __post_init__(self) -> None:
-        if self.name not in _FUNCTIONS:
-            raise ValueError(f"there is no metric {self.name!r};{_nearest(self.name)} there are: {', '.join(_FUNCTIONS)}")
+        if self.name not in _NAMES:
+            raise ValueError(f"there is no metric {self.name!r};{_nearest(self.name)} there are: {', '.join(_NAMES)}")
         if not 1 <= self.k <= MAX_K:
             raise ValueError(f"{self.name} needs a cut-off between 1 and {MAX_K}, got {self.k}")
 
+    @property
+    def is_of_sets(self) -> bool:
+        """Whether it is a metric of all lists together (`of_set`), not of each (`of`)."""
+        return self.name in exposure.KERNELS
+
+    @property
+    def needs_facts(self) -> bool:
+        """Whether it tells of more than relevance and so needs `ItemFacts`."""
+        return self.name not in _RELEVANCE
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a lower figure is the better one: of concentration, of popularity, and of distance from the customer's taste."""
+        return self.name in _LOWER_IS_BETTER
+
+    def check(self, facts: ItemFacts | None) -> None:
+        """Raise ``ValueError`` unless the facts hold what the metric is made of, at least of one item."""
+        if not self.needs_facts:
+            return
+        if facts is None:
+            raise ValueError(f"{self} needs facts about the items (`evaluate(..., facts=...)`)")
+        lack = beyond.lacking(self.name, facts)
+        if lack is not None:
+            raise ValueError(f"{self} cannot be measured: {lack}")
+
+    def of(self, answers: Answers) -> Doubles:
+        """The metric of each list; float64 (n,). The facts must hold what `check` asks for."""
+        return _PER_LIST[self.name](answers, self.k)
+
+    def of_set(self, shown: Ints, offered: Flags) -> Doubles:
+        """One value per list whose mean is the metric of them all and whose spread its uncertainty, see `offline_eval.exposure`."""
+        return exposure.KERNELS[self.name](shown[:, : self.k], offered)
+
     def __call__(self, ranked: Sequence[str], gains: Gains) -> float:
-        return _FUNCTIONS[self.name](ranked, gains, self.k)
+        """A metric of relevance for one list; the others need facts and come from `evaluate`."""
+        self.check(None)
+        return _of_one(_PER_LIST[self.name], ranked, gains, self.k)
 
     def __str__(self) -> str:
         return self.name if self.name == "MRR" and self.k == MAX_K else f"{self.name}@{self.k}"
 
 
 def parse_metrics(text: str) -> list[Metric]:
-    """Metrics from their names as printed, for example "NDCG@10,Recall@100"; repeats are dropped.
+    """Metrics from their names as printed, for example "NDCG@10,Recall@100,Coverage@10"; repeats are dropped.
 
     Raises:
         ValueError: a name is unknown (the nearest known one is named), or its cut-off is missing or out of range.
@@ -139,31 +217,12 @@ def _parse(text: str) -> Metric:
     if match is None:
         raise ValueError(f"cannot read metric {text!r}; write it like NDCG@10")
     name, k = match["name"], match["k"]
-    if k is None and name in _FUNCTIONS and name != "MRR":
+    if k is None and name in _NAMES and name != "MRR":
         raise ValueError(f"metric {name!r} needs a cut-off, for example {name}@10")
     return Metric(name, MAX_K if k is None else int(k))
 
 
 def _nearest(name: str) -> str:
-    known = {known.lower(): known for known in _FUNCTIONS}
+    known = {known.lower(): known for known in _NAMES}
     near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
     return f" did you mean {known[near[0]]!r}?" if near else ""
-
-
-def _top(ranked: Sequence[str], gains: Gains, k: int) -> Sequence[str]:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    if len(set(ranked)) < len(ranked):
-        raise ValueError("ranked repeats an item; remove duplicates before measuring")
-    for item, gain in gains.items():
-        if not 0 < gain < math.inf:
-            raise ValueError(f"the gain of item {item!r} is {gain}; leave items without a gain out of gains")
-    return ranked[:k]
-
-
-def _hits(ranked: Sequence[str], gains: Gains, k: int) -> list[bool]:
-    return [item in gains for item in _top(ranked, gains, k)]
-
-
-def _dcg(gains: Sequence[float]) -> float:
-    return math.fsum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))

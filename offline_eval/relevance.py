@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_eval.metrics import Gains
+from offline_eval.answers import Gains
 from recsys.data.dataset import Dataset
 from recsys.types import Flags, Interactions
 

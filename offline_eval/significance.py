@@ -95,7 +95,7 @@ def bootstrap(
         raise ValueError(f"values must have one row per query and at least one: {len(customers)} queries, values of shape {values.shape}")
     if n_resamples < 1 or not 0 < level < 1:
         raise ValueError(f"n_resamples must be at least 1 and level between 0 and 1, got {n_resamples} and {level}")
-    sums, counts = _per_customer(customers, values)
+    sums, counts = per_customer(customers, values)
     draws = [_ratio(weights @ sums, weights @ counts) for weights in _weights(len(sums), n_resamples, rng)]
     return Bootstrap(
         means=_ratio(sums.sum(axis=0), counts.sum(axis=0)),
@@ -106,7 +106,7 @@ def bootstrap(
     )
 
 
-def _per_customer(customers: Sequence[str], values: Doubles) -> tuple[Doubles, Doubles]:
+def per_customer(customers: Sequence[str], values: Doubles) -> tuple[Doubles, Doubles]:
     """Sum and number of the values of each customer, both (n_customers, m), in order of customer id."""
     ids, rows = np.unique(np.asarray(customers), return_inverse=True)
     sums = np.zeros((len(ids), values.shape[1]))

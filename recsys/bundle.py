@@ -3,8 +3,9 @@
 manifest.json   written last: format, version, as_of, files with sha256, data, config, metrics, feature shift, provenance
 catalogue/      ids, titles, groupings, prices, what may be recommended
 history/        ids of the customers, and what each did before as_of, newest first
-profiles/       segment, tier, lifecycle stage and value of each customer
+profiles/       segment, tier, lifecycle stage and value of each customer, why, and what it says
 segmentation/   the model that assigned them
+voice/          what understands what customers write, where they wrote something
 encoder/        the fine-tuned BERT with its heads, where there is one: new texts must be read by the same
 texts/          embeddings of items and of what customers wrote, and their index
 sources/NAME/   candidate sources
@@ -41,7 +42,7 @@ from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 """Folder of the fine-tuned trunk; a bundle without one was read with the trunk that its configuration names."""

@@ -12,22 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
+from pydantic import Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
+from recsys.customer_config import LanguageModelConfig, SegmentationConfig
 from recsys.errors import ConfigError
-from recsys.keys import keys, nearest, problem
-from segmentation.lifecycle import StageRules
+from recsys.keys import Section, keys, nearest, problem
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 
 Attribute = Literal["item", "group", "brand", "product_type", "category", "department"]
 """What features may group items by: the item itself, its variant group, its brand, the last, second or first level of its category path."""
-
-
-class Section(BaseModel):
-    """A table of the TOML file: immutable; unknown keys, infinities and NaN are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
 class DataConfig(Section):
@@ -186,15 +180,28 @@ SourceConfig = Annotated[PopularConfig | RepurchaseConfig | AlsConfig | CovisitC
 
 FeatureScope = Literal["item", "customer", "pair", "segment", "tier"]
 FeatureStatistic = Literal[
-    "rate", "decayed", "recency", "customers", "value", "interval", "due", "passed", "frequency", "repeat", "share", "lift"
+    "rate",
+    "decayed",
+    "recency",
+    "customers",
+    "value",
+    "interval",
+    "due",
+    "passed",
+    "frequency",
+    "repeat",
+    "share",
+    "lift",
+    "affinity",
+    "price",
 ]
 
 STATISTICS_OF: dict[str, tuple[str, ...]] = {
-    "item": ("rate", "decayed", "recency", "customers", "value", "interval", "repeat"),
+    "item": ("rate", "decayed", "recency", "customers", "value", "interval", "repeat", "price"),
     "customer": ("rate", "recency", "value", "repeat"),
-    "pair": ("rate", "decayed", "recency", "value", "interval", "due", "passed", "frequency", "share"),
-    "segment": ("lift", "rate"),
-    "tier": ("lift", "rate"),
+    "pair": ("rate", "decayed", "recency", "value", "interval", "due", "passed", "frequency", "share", "affinity", "price"),
+    "segment": ("lift", "rate", "affinity", "price"),
+    "tier": ("lift", "rate", "affinity", "price"),
 }
 """Which statistics each scope has; what they mean is in `recsys.features.spec`."""
 
@@ -218,6 +225,8 @@ class FeatureConfig(Section):
             raise ValueError(f"statistic {self.statistic!r} looks at all interactions and has no window_days")
         if self.by != "item" and self.scope == "customer":
             raise ValueError("scope 'customer' counts all items, so 'by' has no meaning for it")
+        if self.by == "item" and self.statistic == "price":
+            raise ValueError("statistic 'price' compares the prices of items that share something: set 'by', for example to 'category'")
         return self
 
 
@@ -268,47 +277,6 @@ class Choice(Section):
     placements: tuple[str, ...] = Field((), description="placements it holds for; empty = any")
 
 
-class StagesConfig(Section):
-    """The thresholds of the lifecycle stages; the first rule that holds counts, see `segmentation.lifecycle`."""
-
-    lapsed_overdue: float = Field(6.0, gt=0, description="lapsed: more than so many of the customer's own intervals without an order")
-    lapsed_churn: float = Field(0.8, ge=0, le=1, description="lapsed: and at least this churn probability")
-    at_risk_overdue: float = Field(3.0, gt=0, description="at risk: more than so many of the own intervals without an order")
-    at_risk_churn: float = Field(0.5, ge=0, le=1, description="at risk: and at least this churn probability")
-    new_orders: int = Field(2, ge=0, description="new: at most so many orders")
-    loyal_orders: int = Field(
-        8, ge=1, description="loyal: at least so many orders, at intervals no longer than is typical; active: all others"
-    )
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        self.rules()
-        return self
-
-    def rules(self) -> StageRules:
-        """As `segmentation` reads them."""
-        return StageRules(**self.model_dump())
-
-
-class SegmentationConfig(Section):
-    n_segments: int | None = Field(
-        None,
-        ge=1,
-        description="groups of customers; unset = as many, up to 16, as come out again when customers are resampled, or one",
-    )
-    tier_quantiles: tuple[float, float] = Field(
-        (0.5, 0.8), description="quantiles of predicted spend that part low from medium and medium from high"
-    )
-    horizon_days: float = Field(28, gt=0, description="horizon of the expected value and of the churn probability")
-    stages: StagesConfig = StagesConfig()
-
-    @model_validator(mode="after")
-    def _quantiles_rise(self) -> Self:
-        if not 0 < self.tier_quantiles[0] < self.tier_quantiles[1] < 1:
-            raise ValueError(f"tier_quantiles must rise strictly within 0 and 1, got {list(self.tier_quantiles)}")
-        return self
-
-
 class EvaluationConfig(Section):
     period_days: float = Field(
         28, gt=0, description="what customers buy in so many days after the cut is what should have been recommended"
@@ -339,6 +307,7 @@ class Config(Section):
     reviews: ReviewsConfig = ReviewsConfig()
     index: IndexConfig = IndexConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
+    llm: LanguageModelConfig = LanguageModelConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     sources: dict[Name, SourceConfig] = Field(default_factory=lambda: defaults()["sources"], description="candidate sources by name")
     features: dict[Name, FeatureConfig] = Field(

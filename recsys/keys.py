@@ -7,8 +7,14 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
+
+
+class Section(BaseModel):
+    """A table of the TOML file: immutable; unknown keys, infinities and NaN are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
 def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

@@ -37,6 +37,15 @@ class Assigned:
     outlier: NDArray[np.bool_]
     posterior: Floats
 
+    def runner_up(self) -> tuple[NDArray[np.int16], Floats]:
+        """The likeliest other segment of each customer and its probability; -1 and NaN where there is one segment only."""
+        if self.posterior.shape[1] < 2:
+            return np.full(len(self.segments), -1, np.int16), np.full(len(self.segments), np.nan, np.float32)
+        everyone, others = np.arange(len(self.segments)), self.posterior.copy()
+        others[everyone, self.segments] = -1
+        best = others.argmax(axis=1)
+        return best.astype(np.int16), others[everyone, best]
+
 
 @dataclass(frozen=True)
 class SegmentModel:

@@ -40,27 +40,27 @@ class Facts:
     shares: Reals
     everybody: Reals
 
-    def telling(self, segment: int) -> tuple[Statement, ...]:
-        """The N_FACTS whose share leads that of all customers most; ties go to the earlier."""
+    def telling(self, segment: int, n: int = N_FACTS) -> tuple[Statement, ...]:
+        """The n whose share leads that of all customers most, or as many as lead by MIN_LEAD; ties go to the earlier."""
         own, all_ = self.shares[segment], self.everybody
         return tuple(
             Statement(
-                self.sentence.format(value=f"{own[row]:.0%}", name=self.names[row], everybody=f"{all_[row]:.0%}"),
+                self.sentence.format(value=_percent(own[row]), name=self.names[row], everybody=_percent(all_[row])),
                 f"{self.statistic}: {self.names[row]}",
                 float(own[row]),
                 float(all_[row]),
             )
-            for row in self._best(segment)
+            for row in self._best(segment, n)
         )
 
     def telling_names(self, segment: int) -> tuple[str, ...]:
         """What those are about."""
-        return tuple(self.names[row] for row in self._best(segment))
+        return tuple(self.names[row] for row in self._best(segment, N_FACTS))
 
-    def _best(self, segment: int) -> list[int]:
+    def _best(self, segment: int, n: int) -> list[int]:
         own, all_ = self.shares[segment], self.everybody
         lead = (own - all_) / np.sqrt(np.clip(all_ * (1 - all_), 1e-6, None))
-        return [int(row) for row in np.argsort(-lead, kind="stable")[:N_FACTS] if lead[row] >= MIN_LEAD]
+        return [int(row) for row in np.argsort(-lead, kind="stable")[:n] if lead[row] >= MIN_LEAD]
 
 
 def shares_of_customers(
@@ -141,6 +141,11 @@ def _mean(sentence: str, statistic: str, values: Reals, members: NDArray[np.bool
 
 def _statement(sentence: str, statistic: str, value: float, everybody: float) -> Statement:
     return Statement(sentence.format(value=value, everybody=everybody), statistic, value, everybody)
+
+
+def _percent(share: float) -> str:
+    """Whole percents, and tenths of small ones."""
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def _median(values: Reals) -> float:

@@ -18,19 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.choice import Candidate
-from segmentation.cluster import SegmentModel, fit_segments
+from segmentation.cluster import Assigned, SegmentModel, fit_segments
 from segmentation.describe import Statement
 from segmentation.errors import SegmentationError
+from segmentation.evidence import Evidence, OrderFacts, order_facts
 from segmentation.identity import Succession, succeed
 from segmentation.lifecycle import LifecycleModel, StageRules, fit_lifecycle
 from segmentation.naming import Namer
 from segmentation.outlook import OutlookModel, fit_outlook
 from segmentation.portraits import Segment, Sitters, Wrote, portraits
-from segmentation.profile import Profiles
-from segmentation.purchases import Ints, Purchases, orders_of
-from segmentation.rfm import orders_to_rfm
+from segmentation.profile import Held, Profiles
+from segmentation.purchases import Ints, Orders, Purchases, Reals, orders_of
+from segmentation.rfm import Rfm, orders_to_rfm
 from segmentation.taste import Bought
+from segmentation.telling import lines_with, telling_things
 from segmentation.value import TierCuts, fit_tiers
+from segmentation.voice import Voices
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -74,30 +77,31 @@ class SegmentationModel:
         purchases: Purchases,
         n_customers: int,
         as_of: np.datetime64,
-        previous: Profiles | None = None,
+        previous: Held | None = None,
         margin: float = MARGIN,
+        voices: Voices | None = None,
     ) -> Profiles:
         """Profiles of customers 0 .. n_customers - 1 from their purchases before `as_of`; a customer's depends on no other customer's.
 
         Args:
-            previous: profiles of an earlier time, customers numbered alike, perhaps fewer. A customer keeps the segment that it had there,
+            previous: segments of an earlier time, customers numbered alike, perhaps fewer. A customer keeps the one that it had there,
                 by id, unless another is likelier by more than `margin`.
+            voices: what customers 0 .. n_customers - 1 had said by `as_of`; None = nothing is known of it
 
         Raises:
             ValueError: a purchase is not strictly earlier than `as_of`, a customer number is not below `n_customers`, `as_of` is before
-                the fit, or `previous` is later than `as_of`.
+                the fit, `previous` is later than `as_of`, or the voices are not of n_customers.
         """
-        if as_of < self.fitted_as_of:
-            raise ValueError(f"as_of {as_of} is before this segmentation was fitted, {self.fitted_as_of}: it has seen what followed")
-        if previous is not None and previous.as_of > as_of:
-            raise ValueError(f"the previous profiles are of {previous.as_of}, after {as_of}")
-        purchases.check(n_customers, as_of)
+        voices = Voices.nothing(n_customers) if voices is None else voices
+        self._check(purchases, n_customers, as_of, previous, voices)
         priced = _priced(purchases, self.line_value, self.in_money)
-        rfm = orders_to_rfm(orders_of(priced), n_customers, as_of)
+        orders = orders_of(priced)
+        rfm = orders_to_rfm(orders, n_customers, as_of)
         outlook = self.outlook.of(priced, n_customers, as_of)
         expected, churn = outlook.expected_value, outlook.churn_probability
-        buyers = np.flatnonzero(rfm.has_bought).astype(np.int32)
-        found = self.clusters.assign(self._bought(purchases), buyers, self._held(previous, n_customers)[buyers], margin)
+        bought, buyers = self._bought(purchases), np.flatnonzero(rfm.has_bought).astype(np.int32)
+        found = self.clusters.assign(bought, buyers, self._held(previous, n_customers)[buyers], margin)
+        facts = self._order_facts(purchases, orders, rfm, as_of)
         return Profiles(
             segment=_spread(found.segments, buyers, n_customers, -1),
             tier=np.where(rfm.has_bought, self.tiers.assign(expected), -1).astype(np.int8),
@@ -110,6 +114,48 @@ class SegmentationModel:
             segment_names=tuple(segment.name for segment in self.segments),
             horizon_days=self.outlook.horizon_days,
             as_of=as_of.astype("datetime64[us]"),
+            evidence=self._evidence(facts, np.where(rfm.has_bought, expected, np.nan), found, purchases, bought, buyers),
+            voices=voices,
+        )
+
+    def _check(self, purchases: Purchases, n_customers: int, as_of: np.datetime64, previous: Held | None, voices: Voices) -> None:
+        if as_of < self.fitted_as_of:
+            raise ValueError(f"as_of {as_of} is before this segmentation was fitted, {self.fitted_as_of}: it has seen what followed")
+        if previous is not None and previous.as_of > as_of:
+            raise ValueError(f"the previous profiles are of {previous.as_of}, after {as_of}")
+        if len(voices) != n_customers:
+            raise ValueError(f"voices are of {len(voices)} customers, the profiles of {n_customers}")
+        purchases.check(n_customers, as_of)
+
+    def _order_facts(self, purchases: Purchases, orders: Orders, rfm: Rfm, as_of: np.datetime64) -> OrderFacts:
+        """What orders say; unknown values, which `orders` has filled in, add nothing to the money."""
+        known = orders_of(purchases).values if self.in_money else np.full(len(orders), np.nan)
+        return order_facts(orders, known, rfm, as_of, self.outlook.horizon_days, self.lifecycle.typical_interval_days)
+
+    def _evidence(
+        self, facts: OrderFacts, expected: Reals, found: Assigned, purchases: Purchases, bought: Bought, buyers: Ints
+    ) -> Evidence:
+        """The evidence of all customers; `found` is of the buyers."""
+        n_customers, rules = len(expected), self.lifecycle.rules
+        telling = telling_things(self.clusters, bought, buyers, found.segments)
+        things = _spread(telling.things, buyers, n_customers, -1)
+        lines = lines_with(purchases, things, self.item_names, self.topic_names)
+        told = lines > 0  # what was only sent back tells nothing
+        runner_up, probability = found.runner_up()
+        return Evidence(
+            **vars(facts),
+            tier_value=expected,
+            thing=np.where(told, things, -1).astype(np.int32),
+            thing_lines=lines,
+            thing_weight=np.where(told, _spread(telling.weights, buyers, n_customers, np.nan), np.nan).astype(np.float32),
+            runner_up=_spread(runner_up, buyers, n_customers, -1),
+            runner_up_probability=_spread(probability, buyers, n_customers, np.nan),
+            thing_names=(*self.item_names, *self.topic_names),
+            n_items=len(self.item_names),
+            tier_unit="money" if self.in_money else "lines",
+            tier_cuts=(self.tiers.medium_above, self.tiers.high_above),
+            order_limits=(rules.new_orders, rules.loyal_orders),
+            typical_interval_days=self.lifecycle.typical_interval_days,
         )
 
     def succeeding(self, former: SegmentationModel, purchases: Purchases, n_customers: int) -> tuple[SegmentationModel, Succession]:
@@ -131,7 +177,7 @@ class SegmentationModel:
         things = purchases.things(self.item_names, self.topic_names)
         return Bought.of(purchases.customers, things, len(self.item_names) + len(self.topic_names))
 
-    def _held(self, previous: Profiles | None, n_customers: int) -> NDArray[np.int16]:
+    def _held(self, previous: Held | None, n_customers: int) -> NDArray[np.int16]:
         """The segment that each customer had, as a row of this model's, -1 = none."""
         held = np.full(n_customers, -1, np.int16)
         if previous is not None:

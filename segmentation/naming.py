@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -9,11 +10,18 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.describe import Statement
 from segmentation.purchases import Floats
 
 BY_TERMS = "(by terms)"
 N_TERMS, MAX_TERMS = 2, 4
 MIN_EFFECT, MIN_SUPPORT = 0.25, 0.3
+HABITS = {
+    "orders a month": ("rare orders", "frequent orders", 1.25),
+    "order value": ("small orders", "large orders", 1.2),
+    "price level": ("cheaper choices", "dearer choices", 1.07),
+}
+"""Words for less and for more than everybody of a statistic, and how many times it must differ to be worth a word."""
 MAX_NAME, MAX_SENTENCE = 40, 240
 """Characters of a name and of a sentence that somebody else wrote."""
 
@@ -30,7 +38,8 @@ def distinguishing_terms(
     """At most MAX_TERMS terms per segment, the most telling first.
 
     A term counts where at least MIN_SUPPORT of the segment's customers have it. Its weight is the segment's mean above that of all
-    customers, in standard deviations of all customers, and must be at least MIN_EFFECT. Ties go to the earlier term.
+    customers, in standard deviations of all customers, and must be at least MIN_EFFECT. Terms of which no other segment has more come
+    before the rest, whatever their weight, for they tell segments apart. Ties go to the earlier term.
 
     Args:
         columns: one column per term, shape (n_customers, n_terms)
@@ -39,29 +48,45 @@ def distinguishing_terms(
     """
     deviation = columns.std(axis=0)
     standard = np.divide(columns - columns.mean(axis=0), deviation, out=np.zeros_like(columns), where=deviation > 1e-9)
-    found = []
-    for segment in range(n_segments):
+    effects, supports = np.zeros((n_segments, len(terms))), np.zeros((n_segments, len(terms)))
+    for segment in np.unique(segments):
         members = segments == segment
-        effect = standard[members].mean(axis=0) if members.any() else np.zeros(len(terms))
-        support = has[members].mean(axis=0) if members.any() else np.zeros(len(terms))
-        effect = np.where(support >= MIN_SUPPORT, effect, -np.inf)
-        best = [term for term in np.argsort(-effect, kind="stable")[:MAX_TERMS] if effect[term] >= MIN_EFFECT]
-        found.append(tuple(terms[term] for term in best))
-    return tuple(found)
+        effects[segment], supports[segment] = standard[members].mean(axis=0), has[members].mean(axis=0)
+    effects = np.where((supports >= MIN_SUPPORT) & (effects >= MIN_EFFECT), effects, -np.inf)
+    leads = effects == effects.max(axis=0, initial=-np.inf)
+    order = np.lexsort((-effects, ~leads), axis=1)[:, :MAX_TERMS]
+    return tuple(tuple(terms[term] for term in best if effects[row, term] > 0) for row, best in enumerate(order))
 
 
-def names_from_terms(terms_of_segments: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def names_from_terms(terms_of_segments: Sequence[Sequence[str]], habits: Sequence[str] = ()) -> tuple[str, ...]:
     """A readable name for each segment, all different; says in brackets how it was made.
 
-    N_TERMS terms, more where two segments would share a name, a number where that does not help. "Mixed" has no telling term.
+    N_TERMS terms, more where two segments would share a name, a number where that does not help; then the habit. "Mixed" has no telling
+    term.
+
+    Args:
+        habits: of each segment, in a word or two, "" = none that sets it apart; empty = of none
     """
     names: list[str] = []
-    for terms in terms_of_segments:
+    for terms, habit in zip(terms_of_segments, habits or [""] * len(terms_of_segments), strict=True):
         lengths = range(N_TERMS, max(len(terms), N_TERMS) + 1)
         plain = [", ".join(map(_readable, terms[:length])) or "Mixed" for length in lengths]
         numbered = [f"{plain[-1]} {number}" for number in range(2, len(names) + 2)]
-        names.append(next(name for text in plain + numbered if (name := f"{text} {BY_TERMS}") not in names))
+        ending = f"; {habit} {BY_TERMS}" if habit else f" {BY_TERMS}"
+        names.append(next(name for text in plain + numbered if (name := f"{text}{ending}") not in names))
     return tuple(names)
+
+
+def telling_habit(statements: Sequence[Statement]) -> str:
+    """The habit that sets a segment apart most, in the words of HABITS; "" = none does."""
+    found = {}
+    for statement in statements:
+        if statement.statistic in HABITS and min(statement.value, statement.everybody) > 0:
+            less, more, factor = HABITS[statement.statistic]
+            lead = math.log(statement.value / statement.everybody) / math.log(factor)
+            found[more if lead > 0 else less] = abs(lead)
+    habit = max(found, key=lambda words: found[words], default="")
+    return habit if habit and found[habit] >= 1 else ""
 
 
 def written_name(namer: Namer, evidence: str, words_of: Sequence[str], taken: Sequence[str]) -> tuple[str, str] | None:

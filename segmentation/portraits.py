@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.describe import Facts, Statement, as_text, habits, shares_of_customers, shares_of_lines
-from segmentation.naming import BY_TERMS, MAX_TERMS, Namer, distinguishing_terms, names_from_terms, written_name
+from segmentation.naming import BY_TERMS, MAX_TERMS, Namer, distinguishing_terms, names_from_terms, telling_habit, written_name
 from segmentation.purchases import Floats, Ints, Purchases, Reals
 from segmentation.rfm import Rfm
 from segmentation.taste import Bought
 
 PRIOR_WEIGHT = 0.2
 """Of the average customer's lines, added to everybody's before shares are taken, so that a thin history stays near the middle."""
+MIN_MEMBERS = 50
+"""Of a segment with fewer customers no habit goes into the name: their medians wander."""
 
 
 @dataclass(frozen=True)
@@ -93,20 +95,11 @@ def portraits(
     """All segments, in their order, with ids s0, s1, ...
 
     Args:
-        bought: its first things are the items
-        titles: of items, by name; one without a title is called by its name
+        bought, item_names, titles: see `bought_by`
         namer: None = segments are called by their terms
     """
     counts = sitters.purchases.topic_counts(sitters.customers, topic_names)
-    is_item = bought.things < len(item_names)
-    items = shares_of_customers(
-        sitters.segments,
-        sitters.n_segments,
-        *sitters.pairs(bought.customers[is_item], bought.things[is_item]),
-        [titles.get(name) or name for name in item_names],
-        "bought",
-        "{value} of them have bought {name}; of everybody {everybody}.",
-    )
+    items = bought_by(sitters, bought, item_names, titles)
     facts = [items, shares_of_lines(sitters.segments, sitters.n_segments, counts, topic_names)]
     if wrote is not None:
         pairs = sitters.pairs(wrote.customers, wrote.phrases)
@@ -115,11 +108,28 @@ def portraits(
     terms = _terms(sitters, counts, topic_names, items)
     levels = sitters.price_levels()
     statements = [_statements(sitters, segment, levels, facts) for segment in range(sitters.n_segments)]
-    shares = np.bincount(sitters.segments, minlength=sitters.n_segments) / max(len(sitters.segments), 1)
-    named = _named(terms, statements, facts, namer)
+    sizes = np.bincount(sitters.segments, minlength=sitters.n_segments)
+    words = [telling_habit(own) if n >= MIN_MEMBERS else "" for own, n in zip(statements, sizes, strict=True)]
+    named = _named(names_from_terms(terms, words), terms, statements, facts, namer)
+    shares = sizes / max(len(sitters.segments), 1)
     return tuple(
         Segment(f"s{row}", name, float(shares[row]), terms[row], summary, statements[row]) for row, (name, summary) in enumerate(named)
     )
+
+
+def bought_by(sitters: Sitters, bought: Bought, item_names: Sequence[str], titles: Mapping[str, str]) -> Facts:
+    """The share of a segment's customers who bought an item; items of one title are one.
+
+    bought: its first things are the items; titles: of items, by name; one without a title is called by its name
+    """
+    of_items = [titles.get(name) or name for name in item_names]
+    row_of = {title: row for row, title in enumerate(dict.fromkeys(of_items))}
+    title_of = np.array([row_of[title] for title in of_items], np.int32)
+    is_item = bought.things < len(item_names)
+    customers, things = bought.customers[is_item], title_of[bought.things[is_item]]
+    pairs = np.unique(np.stack([customers, things]), axis=1)
+    sentence = "{value} of them have bought {name}; of everybody {everybody}."
+    return shares_of_customers(sitters.segments, sitters.n_segments, *sitters.pairs(pairs[0], pairs[1]), tuple(row_of), "bought", sentence)
 
 
 def _terms(sitters: Sitters, counts: Floats, topic_names: Sequence[str], items: Facts) -> list[tuple[str, ...]]:
@@ -137,10 +147,14 @@ def _statements(sitters: Sitters, segment: int, levels: Reals, facts: Sequence[F
 
 
 def _named(
-    terms: Sequence[tuple[str, ...]], statements: Sequence[tuple[Statement, ...]], facts: Sequence[Facts], namer: Namer | None
+    by_terms: Sequence[str],
+    terms: Sequence[tuple[str, ...]],
+    statements: Sequence[tuple[Statement, ...]],
+    facts: Sequence[Facts],
+    namer: Namer | None,
 ) -> list[tuple[str, str]]:
     """Name and summary of each segment; the writer's where there is one who keeps to the evidence."""
-    named = [(name, "") for name in names_from_terms(terms)]
+    named = [(name, "") for name in by_terms]
     if namer is None:
         return named
     for segment, own in enumerate(statements):

@@ -7,11 +7,15 @@ import json
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.errors import SegmentationError
+from segmentation.evidence import Evidence, moment
+from segmentation.reasons import Judged, ProfileReason, reasons_for, tier_confidence
+from segmentation.voice import Voice, Voices
 
 TIERS = ("low", "medium", "high")
 STAGES = ("new", "active", "loyal", "at_risk", "lapsed")
@@ -29,6 +33,10 @@ class CustomerProfile:
     churn_probability:  probability of no purchase in the horizon, in [0, 1]; NaN = not estimated
     segment_confidence: probability that the customer belongs to its segment, given what it bought, in [0, 1]; 0 = an outlier, who is
                         far from every segment and was given the nearest; NaN = not measured
+    tier_confidence:    how far the expected value is from the nearest cut that bounds the tier, as a share of the larger of the two; 0 = on
+                        the cut. No probability; NaN = not measured
+    voice:              what the customer says; None = it wrote nothing
+    reasons:            why, the strongest first
     """
 
     customer_id: str
@@ -42,6 +50,36 @@ class CustomerProfile:
     as_of: dt.datetime
     segment_confidence: float = math.nan
     is_outlier: bool = False
+    tier_confidence: float = math.nan
+    voice: Voice | None = None
+    reasons: tuple[ProfileReason, ...] = ()
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """The fields that could not be known as they should, each with why."""
+        missing = {
+            "expected_value: the shop gives no money; tiers rest on expected lines": math.isnan(self.expected_value),
+            "churn_probability: too little history to estimate it": math.isnan(self.churn_probability),
+            "voice: labels of the language model are missing": self.voice is not None and self.voice.is_degraded,
+        }
+        return tuple(what for what, is_missing in missing.items() if is_missing)
+
+
+class Held(Protocol):
+    """The segment that customers 0 .. n - 1 had: what assigning again asks of earlier profiles."""
+
+    @property
+    def segment(self) -> NDArray[np.int16]:
+        """Rows of segment_ids, -1 = none."""
+        ...
+
+    @property
+    def segment_ids(self) -> tuple[str, ...]: ...
+
+    @property
+    def as_of(self) -> np.datetime64: ...
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -66,9 +104,11 @@ class Profiles:
     segment_names: tuple[str, ...]
     horizon_days: float
     as_of: np.datetime64
+    evidence: Evidence
+    voices: Voices
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in _columns()}
+        lengths = {name: len(getattr(self, name)) for name in (*_columns(), "evidence", "voices")}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns of profiles differ in length: {lengths}")
         if len(self.segment_ids) != len(self.segment_names):
@@ -79,30 +119,38 @@ class Profiles:
 
     def profile(self, customer_num: int, customer_id: str) -> CustomerProfile | None:
         """The profile of one customer; None for one who never bought, or whose number is not among these."""
-        if not 0 <= customer_num < len(self) or self.segment[customer_num] < 0:
+        facts = self.evidence.of(customer_num) if 0 <= customer_num < len(self) else None
+        if facts is None:
             return None
-        moment: dt.datetime = self.as_of.astype("datetime64[us]").item()
+        segment, stage, as_of = self.segment[customer_num], STAGES[self.stage[customer_num]], moment(self.as_of)
+        confidence, is_outlier = float(self.segment_confidence[customer_num]), bool(self.outlier[customer_num])
+        judged = Judged(self.segment_ids, confidence, is_outlier, stage, as_of, self.horizon_days)
         return CustomerProfile(
             customer_id=customer_id,
-            segment=self.segment_ids[self.segment[customer_num]],
-            segment_name=self.segment_names[self.segment[customer_num]],
+            segment=self.segment_ids[segment],
+            segment_name=self.segment_names[segment],
             tier=TIERS[self.tier[customer_num]],
-            stage=STAGES[self.stage[customer_num]],
+            stage=stage,
             expected_value=float(self.expected_value[customer_num]),
             churn_probability=float(self.churn_probability[customer_num]),
             horizon_days=self.horizon_days,
-            as_of=moment.replace(tzinfo=dt.UTC),
-            segment_confidence=float(self.segment_confidence[customer_num]),
-            is_outlier=bool(self.outlier[customer_num]),
+            as_of=as_of,
+            segment_confidence=confidence,
+            is_outlier=is_outlier,
+            tier_confidence=tier_confidence(facts, self.evidence),
+            voice=self.voices.of(customer_num),
+            reasons=reasons_for(judged, facts, self.evidence),
         )
 
     def save(self, folder: Path) -> None:
-        """Write one .npy per column and profiles.json."""
+        """Write one .npy per column, profiles.json, and the folders evidence and voices."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in _columns():
             np.save(folder / f"{name}.npy", getattr(self, name))
         rest = {name: getattr(self, name) for name in ("segment_ids", "segment_names", "horizon_days")} | {"as_of": str(self.as_of)}
         (folder / "profiles.json").write_text(json.dumps(rest, ensure_ascii=False, indent=1), encoding="utf-8")
+        self.evidence.save(folder / "evidence")
+        self.voices.save(folder / "voices")
 
     @staticmethod
     def load(folder: Path) -> Profiles:
@@ -111,11 +159,19 @@ class Profiles:
             columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _columns()}
             rest = json.loads((folder / "profiles.json").read_text(encoding="utf-8"))
             ids, names = tuple(rest["segment_ids"]), tuple(rest["segment_names"])
-            as_of = np.datetime64(rest["as_of"], "us")
-            return Profiles(**columns, segment_ids=ids, segment_names=names, horizon_days=rest["horizon_days"], as_of=as_of)
+            return Profiles(
+                **columns,
+                segment_ids=ids,
+                segment_names=names,
+                horizon_days=rest["horizon_days"],
+                as_of=np.datetime64(rest["as_of"], "us"),
+                evidence=Evidence.load(folder / "evidence"),
+                voices=Voices.load(folder / "voices"),
+            )
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise SegmentationError(f"{folder} does not hold profiles as Profiles.save writes them: {error}") from error
 
 
 def _columns() -> tuple[str, ...]:
-    return tuple(field.name for field in fields(Profiles) if field.name not in ("segment_ids", "segment_names", "horizon_days", "as_of"))
+    rest = ("segment_ids", "segment_names", "horizon_days", "as_of", "evidence", "voices")
+    return tuple(field.name for field in fields(Profiles) if field.name not in rest)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from offline_eval.metrics import parse_metrics
+from offline_eval.per_customer import write_values
 from offline_eval.report import to_json as results_to_json
 from recsys.bundle import Bundle, verify
 from recsys.config import Config, explain, load_config, to_json
@@ -26,7 +27,10 @@ from segmentation.errors import SegmentationError
 from segrec.arguments import moment, share_of
 from segrec.console import Stopwatch, fail, output, say, steps
 from segrec.demo import run_demo
-from segrec.evaluation import METRICS, comparisons, evaluate_bundle, tables_of
+from segrec.evaluation import ENGINE, METRICS, comparisons, evaluate_bundle, tables_of
+from segrec.gate import eval_gate
+from segrec.off_policy import off_policy
+from segrec.segment import app as segment_app
 from segrec.shipping import ship
 from segrec.show import (
     explain_tables,
@@ -47,7 +51,10 @@ from serving.settings import ServerSettings
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
 eval_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure bundles offline.")
 app.add_typer(eval_app, name="eval")
+eval_app.command("off-policy")(off_policy)
+eval_app.command("gate")(eval_gate)
 app.add_typer(text_app, name="text")
+app.add_typer(segment_app, name="segment")
 app.add_typer(synthetic_app, name="synthetic")
 
 STOPPED = 130
@@ -95,6 +102,10 @@ def train(
         str | None, typer.Option(help="Use only what happened before this time: 2024-05-01 or 2024-05-01T18:30:00+02:00; default: all.")
     ] = None,
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Train and measure a twin that ends one period earlier.")] = True,
+    former: Annotated[
+        Path | None,
+        typer.Option(help="Earlier bundle, or a folder of them: segments keep the ids that they have there, and customers their segments."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a bundle. A run that was stopped goes on where it was; unchanged stages are not run again.
@@ -104,7 +115,8 @@ def train(
     settings = _config(config)
     end = None if as_of is None else utc64(moment(as_of))
     with steps() as progress:
-        shipped = ship(Dataset.load(data), settings, out, progress, as_of=end, measure=measure)
+        earlier = None if former is None else newest_bundle(former)
+        shipped = ship(Dataset.load(data), settings, out, progress, as_of=end, measure=measure, former=earlier)
     if as_json:
         print(json.dumps({"bundle": str(shipped.path), "twin": None if shipped.twin is None else str(shipped.twin)}))
         return
@@ -214,7 +226,8 @@ def config(
 def eval_run(
     bundle: BundlePath,
     data: DataPath = Path("shops/shop"),
-    metrics: Annotated[str, typer.Option(help="For example NDCG@10,Recall@100.")] = METRICS,
+    metrics: Annotated[str, typer.Option(help="For example NDCG@10,Recall@100,Novelty@10,Coverage@10.")] = METRICS,
+    per_customer: Annotated[Path | None, typer.Option(dir_okay=False, help="Parquet file for the engine's results per customer.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a bundle on what customers bought after its as_of: the engine, each source alone, popularity of the last 7 days.
@@ -228,6 +241,8 @@ def eval_run(
     loaded = Bundle.load(newest_bundle(bundle))
     with steps() as progress:
         results = evaluate_bundle(loaded, Dataset.load(data), metrics, progress)
+    if per_customer is not None:
+        write_values([result.measurements for result in results], ENGINE, per_customer)
     if as_json:
         print(results_to_json(results, [row for result in results for row in comparisons(result)]))
         return
@@ -259,7 +274,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as left:
         if left.code == STOPPED:
-            say("stopped; given again, the same command goes on where it was, if it trains or makes a planted shop")
+            say("stopped; given again, the same command goes on where it was, if it trains, fits or makes a planted shop")
         raise
 
 

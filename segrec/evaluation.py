@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from rich.table import Table
 import offline_eval
 from offline_eval.baselines import personal_frequency, popularity
 from offline_eval.evaluate import Measurements, Recommend, evaluate
-from offline_eval.metrics import parse_metrics
+from offline_eval.facts import ItemFacts, bundle_facts
+from offline_eval.metrics import Metric, parse_metrics
 from offline_eval.relevance import NothingRelevant, Truth, new_items, relevant_items
 from offline_eval.report import comparison_table, figure_tables
 from offline_eval.result import Comparison, EvaluationResult, compare, summarise, without_nan
@@ -29,6 +30,7 @@ from recsys.types import aware
 from segrec.console import say
 
 METRICS = "NDCG@10,Recall@10"
+DISCOVERY = "discovery"
 ENGINE, POPULAR_7D, PERSONAL = "engine", "popularity, last 7 days", "personal frequency, half-life 90 days"
 
 
@@ -36,37 +38,41 @@ def evaluate_bundle(bundle: Bundle, dataset: Dataset, metrics: str, progress: Pr
     """All purchases and discovery in the evaluation period after the bundle's as_of.
 
     Raises:
-        DataError: the data end before the period does, or nobody bought anything in it.
+        DataError: the data end before the period does, nobody bought anything in it, or a metric needs what the shop lacks.
         BundleError: a part of the bundle fails.
     """
+    start, end = _period(bundle, dataset)
+    about = {"bundle": bundle.version, "from": str(start), "to": str(end)}
+    return [summarise(part, _rng(part.title), about=about) for part in measure_bundle(bundle, dataset, metrics, progress)]
+
+
+def measure_bundle(
+    bundle: Bundle, dataset: Dataset, metrics: str, progress: Progress, *, alone: bool = False, facts: ItemFacts | None = None
+) -> list[Measurements]:
+    """The values behind `evaluate_bundle`, without intervals.
+
+    alone: the engine only, without its sources and the baselines
+    facts: what was known of the items; without them what the shop and this bundle know, where a metric needs any
+    """
     config = bundle.config.evaluation
-    start = _start(bundle)
-    end = start + np.timedelta64(round(config.period_days * 86_400), "s")
-    last = dataset.interactions.times[-1]
-    if last <= start or last + np.timedelta64(1, "D") < end:
-        raise DataError(
-            f"bundle {bundle.version} knows everything before {start} and needs {config.period_days:g} days after it to be measured on, "
-            f"but the data end at {last}; measure its twin (`segrec inspect` names it) or set evaluation.period_days lower"
-        )
-    foreign = set(bundle.catalogue.items.ids).difference(dataset.item_ids.ids)
-    if foreign:
-        raise DataError(
-            f"the shop lacks {len(foreign):,} of the {len(bundle.catalogue):,} items of bundle {bundle.version}, "
-            f"for example {min(foreign)!r}; "
-            "measure it on the shop that it was trained on"
-        )
-    period = (dataset, start, end, bundle.config.data.positive_events, dataset.before(start).catalogue().recommendable)
+    start, end = _period(bundle, dataset)
+    known = dataset.before(start).catalogue()
+    period = (dataset, start, end, bundle.config.data.positive_events, known.recommendable)
+    if facts is None and any(metric.needs_facts for metric in parse_metrics(metrics)):
+        facts = bundle_facts(bundle, dataset, start)
+    if facts is not None:
+        _say_what_earns_nothing(facts, parse_metrics(metrics))
+    asked = _Asked(bundle, dataset, parse_metrics(metrics), progress, alone, facts)
     try:
-        measured = [_measure(bundle, dataset, config.strategy, "all purchases", relevant_items(*period), metrics, progress)]
+        measured = [asked.measure(config.strategy, "all purchases", relevant_items(*period))]
     except NothingRelevant as error:
         raise DataError(f"bundle {bundle.version} cannot be measured: {error}") from error
     if config.discovery_strategy is not None:
         try:
-            measured.append(_measure(bundle, dataset, config.discovery_strategy, "discovery", new_items(*period), metrics, progress))
+            measured.append(asked.measure(config.discovery_strategy, DISCOVERY, new_items(*period)))
         except NothingRelevant:
             say("nobody bought anything new in the period: no discovery table")
-    about = {"bundle": bundle.version, "from": str(start), "to": str(end)}
-    return [summarise(part, _rng(part.title), about=about) for part in measured]
+    return measured
 
 
 def kept_evaluation(bundle: Bundle, dataset: Dataset, metrics: str, stages: Stages) -> list[EvaluationResult]:
@@ -97,9 +103,11 @@ def comparisons(result: EvaluationResult) -> list[Comparison]:
 
 
 def best_source(measured: Measurements) -> str:
-    """The system other than the engine with the highest mean of the first metric."""
+    """The system other than the engine with the best mean of the first metric."""
+    first = measured.columns(np.arange(len(measured.customers)))[:, 0]
+    means = np.nanmean(first, axis=1) * (-1 if parse_metrics(measured.figures[0])[0].lower_is_better else 1)
     others = [system for system in measured.systems if system != ENGINE]
-    return max(others, key=lambda system: float(np.nanmean(measured.values[measured.systems.index(system), 0])))
+    return max(others, key=lambda system: float(means[measured.systems.index(system)]))
 
 
 def tables_of(results: Sequence[EvaluationResult], metrics: str, *, short: bool = False) -> list[Table]:
@@ -109,22 +117,69 @@ def tables_of(results: Sequence[EvaluationResult], metrics: str, *, short: bool 
     return [*(figures[:1] if short else figures), *verdicts]
 
 
-def _measure(bundle: Bundle, dataset: Dataset, strategy: str, title: str, truth: Truth, metrics: str, progress: Progress) -> Measurements:
-    wanted = parse_metrics(metrics)
-    systems = _systems(bundle, dataset, strategy, is_discovery=title == "discovery", k=max(metric.k for metric in wanted))
-    slices = {"tier": tiers(bundle, truth)}
-    return evaluate(systems, truth, aware(_start(bundle)), wanted, title=title, slices=slices, progress=progress)
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a bundle: the same for all its tables."""
+
+    bundle: Bundle
+    dataset: Dataset
+    metrics: Sequence[Metric]
+    progress: Progress
+    alone: bool
+    facts: ItemFacts | None
+
+    def measure(self, strategy: str, title: str, truth: Truth) -> Measurements:
+        """Measure one table."""
+        try:
+            for metric in self.metrics:
+                metric.check(self.facts)
+        except ValueError as error:
+            raise DataError(f"bundle {self.bundle.version}: {error}") from error
+        systems = self._systems(strategy, is_discovery=title == DISCOVERY)
+        slices = {"tier": tiers(self.bundle, truth)}
+        time = aware(_start(self.bundle))
+        return evaluate(systems, truth, time, self.metrics, title=title, slices=slices, progress=self.progress, facts=self.facts)
+
+    def _systems(self, strategy: str, *, is_discovery: bool) -> dict[str, Recommend]:
+        """The engine, each of its sources alone, and the baselines that know nothing of the engine."""
+        engine, snapshot, start = Engine(self.bundle), Snapshot.of(self.bundle), _start(self.bundle)
+        systems: dict[str, Recommend] = {ENGINE: EngineSystem(engine, snapshot, strategy)}
+        if self.alone:
+            return systems
+        systems |= source_systems(engine, snapshot, strategy, max(metric.k for metric in self.metrics))
+        eligible = on_sale(self.dataset.before(start).catalogue())
+        rest = (self.dataset, start, self.bundle.config.data.positive_events, eligible)
+        systems[POPULAR_7D] = popularity(*rest, new_only=is_discovery)
+        if not is_discovery:
+            systems[PERSONAL] = personal_frequency(*rest)
+        return systems
 
 
-def _systems(bundle: Bundle, dataset: Dataset, strategy: str, *, is_discovery: bool, k: int) -> dict[str, Recommend]:
-    """The engine, each of its sources alone, and the baselines that know nothing of the engine."""
-    engine, snapshot, start = Engine(bundle), Snapshot.of(bundle), _start(bundle)
-    rest = (dataset, start, bundle.config.data.positive_events, on_sale(dataset.before(start).catalogue()))
-    systems: dict[str, Recommend] = {ENGINE: EngineSystem(engine, snapshot, strategy), **source_systems(engine, snapshot, strategy, k)}
-    systems[POPULAR_7D] = popularity(*rest, new_only=is_discovery)
-    if not is_discovery:
-        systems[PERSONAL] = personal_frequency(*rest)
-    return systems
+def _say_what_earns_nothing(facts: ItemFacts, metrics: Sequence[Metric]) -> None:
+    for name, money in (("Revenue", facts.prices), ("Margin", facts.margins)):
+        unknown = int(np.isnan(money[facts.offered]).sum())
+        if unknown and any(metric.name == name for metric in metrics):
+            say(f"{unknown:,} of {facts.offered.sum():,} offered items have no known {name.lower()}: hits on them count 0 in {name}")
+
+
+def _period(bundle: Bundle, dataset: Dataset) -> tuple[np.datetime64, np.datetime64]:
+    """Start and end of the evaluation period, after a check that bundle and shop can be measured in it."""
+    config, start = bundle.config.evaluation, _start(bundle)
+    end = start + np.timedelta64(round(config.period_days * 86_400), "s")
+    last = dataset.interactions.times[-1]
+    if last <= start or last + np.timedelta64(1, "D") < end:
+        raise DataError(
+            f"bundle {bundle.version} knows everything before {start} and needs {config.period_days:g} days after it to be measured on, "
+            f"but the data end at {last}; measure its twin (`segrec inspect` names it) or set evaluation.period_days lower"
+        )
+    foreign = set(bundle.catalogue.items.ids).difference(dataset.item_ids.ids)
+    if foreign:
+        raise DataError(
+            f"the shop lacks {len(foreign):,} of the {len(bundle.catalogue):,} items of bundle {bundle.version}, "
+            f"for example {min(foreign)!r}; "
+            "measure it on the shop that it was trained on"
+        )
+    return start, end
 
 
 def _start(bundle: Bundle) -> np.datetime64:

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from offline_eval.result import EvaluationResult
-from recsys.bundle import Bundle
+from recsys.bundle import Bundle, read_manifest
 from recsys.config import Config
 from recsys.data.dataset import Dataset
-from recsys.errors import DataError, LeakError
+from recsys.errors import ConfigError, DataError, LeakError
 from recsys.training.pipeline import train
 from recsys.training.stages import Progress, Stages, alone
 from segrec.evaluation import METRICS, for_manifest, kept_evaluation
+from segrec.language_model import language_model
 
 WORK, TWINS = ".work", "twins"
 
@@ -34,32 +35,46 @@ class Shipped:
 
 
 def ship(
-    dataset: Dataset, config: Config, out: Path, progress: Progress, *, as_of: np.datetime64 | None = None, measure: bool = True
+    dataset: Dataset,
+    config: Config,
+    out: Path,
+    progress: Progress,
+    *,
+    as_of: np.datetime64 | None = None,
+    measure: bool = True,
+    former: Path | None = None,
 ) -> Shipped:
     """Train the twin, measure it on what came after, then train on everything before `as_of` and quote the twin.
 
     as_of: None = just after the last event
+    former: the bundle whose segments go on, see `recsys.training.pipeline.train`; None = segments begin anew
 
     Raises:
         DataError: `as_of` is outside the data, or what lies before it is too short or too thin.
+        ConfigError: `former` is later than `as_of`, or of another shop.
     """
     first, last = dataset.interactions.times[[0, -1]]
     end = last + np.timedelta64(1, "us") if as_of is None else as_of
     if not first < end <= last + np.timedelta64(1, "D"):
         raise DataError(f"as_of {_brief(end)} is outside the data, which go from {_brief(first)} to {_brief(last)}")
-    with alone(out / WORK):
-        return (
-            _measured(dataset, config, end, out, progress) if measure else Shipped(_fit(dataset, config, out, progress)(end, out), None, ())
+    if former is not None and (known_until := read_manifest(former)["as_of"]) > str(end):
+        raise ConfigError(f"the former bundle {former} knows all until {known_until}, which is after {_brief(end)}; name an earlier one")
+    with alone(out / WORK), language_model(config, dataset) as model:
+        fit = partial(
+            train,
+            dataset,
+            config,
+            work=out / WORK,
+            language_model=model,
+            former=former,
+            provenance=provenance(),
+            progress=progress,
         )
+        return _measured(dataset, config, end, out, progress, fit) if measure else Shipped(fit(end, out), None, ())
 
 
-def _fit(dataset: Dataset, config: Config, out: Path, progress: Progress) -> Callable[..., Path]:
-    return partial(train, dataset, config, work=out / WORK, provenance=provenance(), progress=progress)
-
-
-def _measured(dataset: Dataset, config: Config, end: np.datetime64, out: Path, progress: Progress) -> Shipped:
-    """The bundle as of `end`, after its twin was trained and measured."""
-    fit = _fit(dataset, config, out, progress)
+def _measured(dataset: Dataset, config: Config, end: np.datetime64, out: Path, progress: Progress, fit: Callable[..., Path]) -> Shipped:
+    """The bundle as of `end`, after its twin was trained and measured. fit: trains on what was before a time, into a folder."""
     days = config.evaluation.period_days
     try:
         twin = fit(end - np.timedelta64(round(days * 86_400), "s"), out / TWINS)

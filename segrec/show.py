@@ -108,7 +108,7 @@ def explain_tables(
 
 def manifest_tables(manifest: Mapping[str, Any]) -> list[Table]:
     """What is in a bundle: data, sizes, versions, metrics of its twin, shifted features."""
-    return [_facts(manifest), _files(manifest), _indexes(manifest), *_metrics(manifest), _shift(manifest)]
+    return [_facts(manifest), _segments(manifest), _files(manifest), _indexes(manifest), *_metrics(manifest), _shift(manifest)]
 
 
 def _facts(manifest: Mapping[str, Any]) -> Table:
@@ -119,6 +119,7 @@ def _facts(manifest: Mapping[str, Any]) -> Table:
     table.add_row("events", f"{data['first_event']} to {data['last_event']}")
     table.add_row("data fingerprint", data["fingerprint"][:16])
     table.add_row("texts", _reading(manifest))
+    table.add_row("language model", _language_model(manifest))
     table.add_row("sources", ", ".join(manifest["config"]["sources"]))
     table.add_row("strategies", ", ".join(manifest["config"]["strategies"]))
     table.add_row("made by", ", ".join(f"{name} {value[:12]}" for name, value in manifest["provenance"].items()))
@@ -136,6 +137,44 @@ def _reading(manifest: Mapping[str, Any]) -> str:
         learnt = f": Recall@20 on validation {_short(recalls[0])} untuned, {_short(max(recalls))} tuned" if recalls else ""
         said += f", fine-tuned in {report['best_step']} steps{learnt}"
     return f"{said}; reviews weigh {weights['item']:g} in items, {weights['customer']:g} in customers"
+
+
+def _language_model(manifest: Mapping[str, Any]) -> str:
+    """Which model labelled texts and named segments, and what is missing."""
+    said = manifest["language_model"]
+    if said is None:
+        return "none: segments are named by their terms"
+    unnamed = f"; named by their terms: {', '.join(said['named_by_terms'])}" if said["named_by_terms"] else ""
+    missing = (
+        "" if said["is_complete"] else "; it did not answer everything: what rests on it is degraded, and the next training asks again"
+    )
+    return f"{said['model']}{unnamed}{missing}"
+
+
+def _segments(manifest: Mapping[str, Any]) -> Table:
+    """Every segment and what became of those of the former bundle; below, how many customers changed theirs."""
+    segments = manifest["segments"]
+    moves = [
+        f"{move['changed_share']:.1%} changed since the {move['since']}" for move in segments["moves"] if move["changed_share"] is not None
+    ]
+    title = Text("; ".join(["segments", *moves]))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title))
+    for heading in ("id", "name", "in the former bundle"):
+        table.add_column(heading)
+    for id_, name in segments["names"].items():
+        table.add_row(id_, Text(name), _came_from(id_, segments["succession"]))
+    for id_ in () if segments["succession"] is None else segments["succession"]["retired"]:
+        table.add_row(id_, "-", "ended here")
+    return table
+
+
+def _came_from(id_: str, succession: Mapping[str, Any] | None) -> str:
+    if succession is None:
+        return "-"
+    if id_ in succession["new"]:
+        return "new"
+    stayed = next((move["share"] for move in succession["moves"] if move["before"] == move["after"] == id_), 0.0)
+    return f"the same; {stayed:.0%} of its customers stayed"
 
 
 def _files(manifest: Mapping[str, Any]) -> Table:

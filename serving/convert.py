@@ -51,6 +51,18 @@ def to_query(request: pb.RecommendRequest, now: dt.datetime) -> Query:
     )
 
 
+def to_customer_id(request: pb.GetCustomerProfileRequest) -> tuple[str, str]:
+    """Whose profile a request asks for, and its own id.
+
+    Raises:
+        InvalidField: a value is outside what the proto file allows.
+    """
+    customer_id, request_id = _name("customer_id", request.customer_id), _name("request_id", request.request_id)
+    if customer_id is None:
+        raise InvalidField("customer_id", "must not be empty")
+    return customer_id, request_id or ""
+
+
 def to_response(recommendation: Recommendation) -> pb.RecommendResponse:
     """An answer as it is sent."""
     trace = recommendation.trace

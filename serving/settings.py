@@ -6,7 +6,7 @@ import os
 
 from pydantic import Field
 
-from recsys.config import Section
+from recsys.keys import Section
 
 
 class ServerSettings(Section):

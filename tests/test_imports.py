@@ -35,7 +35,7 @@ OF_PLANTED = ("recsys.types", "recsys.errors", "recsys.keys", "recsys.data")
 
 LAYERS = (
     {"types", "errors", "keys"},
-    {"config", "protocols", "data", "threads"},
+    {"config", "customer_config", "protocols", "data", "threads"},
     {"text", "features"},
     {"candidates", "ranking", "selection", "strategy", "experiment"},
     {"bundle"},

@@ -109,7 +109,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_segrec_option_of_the_pages_exists() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    commands = {tuple(words.split()) for words in re.findall(r"segrec ((?:eval run|text [a-z]+|synthetic [a-z]+|[a-z]+)\b)", text)}
+    groups = "eval|segment|text|synthetic"
+    commands = {tuple(words.split()) for words in re.findall(rf"segrec ((?:{groups}) [a-z-]+|(?!(?:{groups})\b)[a-z]+)\b", text)}
+    assert {("train",), ("eval", "gate"), ("segment", "fit")} <= commands
     for words in commands:
         known = run([sys.executable, "-c", "from segrec.cli import main; main()", *words, "--help"], ROOT)
         for line in re.findall(rf"segrec {' '.join(words)}\b[^`\n]*", text):

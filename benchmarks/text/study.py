@@ -21,7 +21,7 @@ from benchmarks.text.retrieval import K, Ranks, ranks_after, report, whitened
 from benchmarks.text.shops import INSTRUMENTS, OFFICE, Shop, item_texts, read_shop, written
 from recsys.config import TextConfig
 from recsys.text.trunk import load_trunk
-from recsys.training.finetuning import Material
+from recsys.training.finetuning import SENTIMENT, SENTIMENTS, Material
 from recsys.types import Ints
 
 DECAY = 0.7
@@ -37,6 +37,8 @@ REVIEWED: dict[str, dict[str, object]] = {
     "tuned: history": {"review_share": 0.0},
     "history and reviews": {"history_share": 0.5, "review_share": 0.5},
     "reviews alone": {"history_share": 0.0, "review_share": 1.0},
+    "history, and a sentiment head": {"review_share": 0.0, "head_weight": 0.5},
+    "history and reviews, and a sentiment head": {"history_share": 0.5, "review_share": 0.5, "head_weight": 0.5},
 }
 TITLED: dict[str, dict[str, object]] = {
     "tuned: history": {"title_share": 0.0},
@@ -99,9 +101,11 @@ def _reviewed(bench: Bench) -> _World:
     rows = rows[rows["item"].isin(items["item"])]
     rows = rows.assign(document=rows["item"].map(dict(zip(items["item"], document_of.tolist(), strict=True))))
     groups = [group for _, group in rows.groupby("customer") if group.document.nunique() > 1]
-    reviews = [pair for group in groups for pair in list(zip(group.text, group.document.tolist(), strict=True))[:-1]]
+    earlier = pd.concat([group.iloc[:-1] for group in groups])
+    reviews = list(zip(earlier.text, earlier.document.tolist(), strict=True))
+    stars = [(text, SENTIMENTS[(rating > 2) + (rating > 3)]) for text, rating in zip(earlier.text, earlier.rating, strict=True)]
     sequences = [group.document.to_numpy(np.int32) for group in groups]
-    material = Material(tuple(documents.tolist()), [sequence[:-1] for sequence in sequences], reviews=reviews)
+    material = Material(tuple(documents.tolist()), [sequence[:-1] for sequence in sequences], reviews=reviews, labels={SENTIMENT: stars})
     return _World(material, sequences, [str(group.customer.iloc[0]) for group in groups])
 
 

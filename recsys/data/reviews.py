@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
-from recsys.errors import DataError
-from recsys.types import Floats, Ints, Times, aware
+from recsys.data.dated import customer_numbers, read_dated
+from recsys.types import Floats, Ints, Times
 
 _COLUMNS = ("customer_id", "item_id", "text", "title", "rating", "helpful_count")
 
@@ -60,19 +57,15 @@ def read_reviews(known: Dataset) -> Reviews:
     Raises:
         DataError: the table is there and cannot be read.
     """
-    table = _dated(known)
-    columns: dict[str, list[Any]] = {
-        name: table[name].to_pylist() if name in table.column_names else [None] * len(table) for name in _COLUMNS
-    }
-    customers = [None if id_ is None else known.customers.number(id_) for id_ in columns["customer_id"]]
+    columns, times = read_dated(known, "reviews", _COLUMNS)
     items = [known.item_ids.number(id_) for id_ in columns["item_id"]]
     texts = [review_text(title, text) for title, text in zip(columns["title"], columns["text"], strict=True)]
     found = Reviews(
-        customers=np.array([-1 if number is None else number for number in customers], np.int32),
+        customers=customer_numbers(known, columns["customer_id"]),
         items=np.array([-1 if number is None else number for number in items], np.int32),
         texts=np.array(texts, np.object_),
         stars=np.array([np.nan if stars is None else stars for stars in columns["rating"]], np.float32),
-        times=np.asarray(table["event_time"].to_numpy(), "datetime64[us]"),
+        times=times,
         helpful=np.nan_to_num(np.array([votes or 0 for votes in columns["helpful_count"]], np.float32)).clip(0),
     )
     found = found.take(found.items >= 0)
@@ -82,21 +75,3 @@ def read_reviews(known: Dataset) -> Reviews:
 def review_text(title: str | None, text: str | None) -> str:
     """What the encoder reads of a review: its headline, then its text, whatever there is."""
     return ". ".join(part for part in (title, text) if part)
-
-
-def _dated(known: Dataset) -> pa.Table:
-    path = known.folder / "reviews.parquet"
-    nothing = pa.table({"event_time": pa.array([], pa.timestamp("us"))})
-    if not path.is_file():
-        return nothing
-    try:
-        there = pq.read_schema(path).names
-        if "event_time" not in there:
-            return nothing
-        table = pq.read_table(path, columns=[name for name in (*_COLUMNS, "event_time") if name in there])
-        times = table["event_time"].cast(pa.timestamp("us", "UTC"))
-        wanted = pc.is_valid(times) if np.isnat(known.end) else pc.less(times, pa.scalar(aware(known.end)))
-        table = table.set_column(table.column_names.index("event_time"), "event_time", times.cast(pa.timestamp("us")))
-        return table.filter(pc.fill_null(wanted, False))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}; make the shop folder again with `segrec import`") from error

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.features.affinity import Doubles, usual_places
 from recsys.features.spec import FeatureSpec, ages_in_days, half_life_weights
 from recsys.types import Floats, History, Ints
 
@@ -64,6 +65,23 @@ class PairLines:
             return np.full(len(self.found), self._absent(spec), np.float32)
         per_key = self._per_key(spec)
         return np.where(self.found, per_key[self.at], self._absent(spec)).astype(np.float32)
+
+    def affinity(self, spec: FeatureSpec, prior: Doubles, overall: Doubles, strength: float) -> Floats:
+        """Log of the customer's share of each candidate's code, `strength` lines of the prior share added, over the overall share; (n,)
+
+        prior, overall: shares of each candidate's code, (n,); NaN = it has no code
+        """
+        n = self.customer.n_within(spec.window_days)
+        counts = self._sum(np.ones(n, np.float32))
+        own = np.where(self.found, counts[self.at], 0.0) if len(self.keys) else np.zeros(len(self.found))
+        n_coded = counts[self.keys >= 0].sum()
+        return np.asarray(np.log((own + strength * prior) / (n_coded + strength) / overall), np.float32)
+
+    def price(self, spec: FeatureSpec, places: Floats, places_of_lines: Floats) -> Floats:
+        """Place of each candidate's price minus the mean place of what the customer buys of its code, (n,); NaN where either is unknown."""
+        n = self.customer.n_within(spec.window_days)
+        usual = usual_places(places_of_lines[:n], self.group[:n], len(self.keys) + 1)  # the last one: no line
+        return np.asarray(places - usual[np.where(self.found, self.at, len(self.keys))], np.float32)
 
     @staticmethod
     def _absent(spec: FeatureSpec) -> float:

@@ -18,10 +18,21 @@ widens the item to all items that share its group, brand, product type, category
     repeat      share of lines that some customer                                            share of lines that repeat an
                 bought again                                                                 item
     share                                           share of the customer's lines
+    affinity                                        log(share of the customer's
+                                                    lines, shrunk / share of all lines)
+    price       place of its price among those      the item's place minus the mean
+                that share its `by`: 0 = cheapest,  place of what the customer buys of
+                1 = dearest                         that `by`
 
     Scopes segment and tier, over the customers of the asking customer's segment or tier:
     rate        lines of the item per day and customer
     lift        log((lines of the item in the group + 5) / (lines expected from the group's size + 5))
+    affinity    as of a pair, but the customer's share is shrunk to that of the group, and the group's to that of all
+    price       as of a pair, but of what the group buys
+
+A share is shrunk by as many lines of the wider share as the data ask for: see `recsys.features.affinity`. A customer of whom little is
+known has the affinities of its segment, one of whom much is known has its own. Of a mean place of few lines of a `by`, five lines at
+the customer's or group's mean place in the whole shop are part.
 
 An occasion is a distinct time. A window counts only lines of its last days; a rate divides by the days of the window (of all
 customers' lines: at most by the days that there are data of), or without one by the days since the first line. Of a pair without
@@ -38,7 +49,9 @@ import numpy as np
 from recsys.config import Attribute, Config, FeatureConfig, FeatureScope, FeatureStatistic
 from recsys.types import Floats, Times
 
-ITEM_SCOPES = ("item", "segment", "tier")
+GROUP_SCOPES = ("segment", "tier")
+PRIORS = ("affinity", "price")
+"""Statistics of pairs that need to know something of all customers or items."""
 PROFILE_FEATURES = ("profile_tier", "profile_expected_value", "profile_churn_probability", "n_sources")
 
 
@@ -52,6 +65,11 @@ class FeatureSpec:
     by: Attribute
     window_days: float | None
     half_life_days: float | None
+
+    @property
+    def has_table(self) -> bool:
+        """Whether a value per item is fitted for each group of customers, or once for all."""
+        return self.scope in GROUP_SCOPES or (self.scope == "pair" and self.statistic in PRIORS)
 
     @staticmethod
     def of(name: str, config: FeatureConfig) -> FeatureSpec:

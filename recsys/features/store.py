@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.data.catalogue import Catalogue
+from recsys.features.affinity import concentration, price_places, shrunk, usual_places
 from recsys.features.grouped import CustomerLines, PairLines
-from recsys.features.spec import ITEM_SCOPES, FeatureSpec, feature_names, feature_specs, half_life_weights
+from recsys.features.spec import GROUP_SCOPES, FeatureSpec, feature_names, feature_specs, half_life_weights
 from recsys.protocols import ResolvedQuery
 from recsys.types import Candidates, Floats, Interactions, Ints
 from segmentation.profile import TIERS
@@ -28,12 +30,17 @@ class CustomerGroups:
     numbers: Ints
 
 
+NO_GROUPS = CustomerGroups((), np.empty(0, np.int32))
+
+
 @dataclass(frozen=True)
 class FeatureStore:
     """Item-side statistics as of a time, and how to complete them for a query.
 
     of_items:  scope "item", one row per item; float32 (n_items, n_item_features)
-    of_groups: by feature name, scopes "segment" and "tier"; float32 (n_groups, n_items)
+    of_groups: by feature name, scopes "segment" and "tier", and what pairs need of all; float32 (n_groups, n_items).
+               Of an affinity: the share of the item's code in each group, one row more for all customers; of a pair's price: its place
+    strengths: by feature name, for affinities: how many lines of the group's shares are added to a customer's own
     """
 
     config: Config
@@ -41,6 +48,7 @@ class FeatureStore:
     of_items: Floats
     of_groups: Mapping[str, Floats]
     group_names: Mapping[str, tuple[str, ...]]
+    strengths: Mapping[str, float]
 
     def rows(self, resolved: ResolvedQuery, candidates: Candidates) -> Floats:
         """The ranker's view of each candidate: float32 (n, n_features), columns as `names`."""
@@ -56,13 +64,13 @@ class FeatureStore:
                 table[:, column] = of_items[:, next(item_columns)]
             elif spec.scope == "customer":
                 table[:, column] = lines.statistic(spec)
-            elif spec.scope == "pair":
+            elif spec.scope in GROUP_SCOPES and spec.statistic != "affinity":
+                table[:, column] = self._of_group(spec, resolved, items)
+            else:
                 if spec.by not in pairs:
                     codes = self.catalogue.codes(spec.by)
                     pairs[spec.by] = PairLines(lines, codes[resolved.positives.items], codes[items])
-                table[:, column] = pairs[spec.by].statistic(spec)
-            else:
-                table[:, column] = self._of_group(spec, resolved, items)
+                table[:, column] = self._of_pair(spec, pairs[spec.by], resolved, items)
         table[:, len(specs) :] = _request_columns(resolved, candidates, tuple(self.config.sources))
         return table
 
@@ -71,11 +79,28 @@ class FeatureStore:
         """Names of the columns of `rows`."""
         return feature_names(self.config)
 
+    def _of_pair(self, spec: FeatureSpec, lines: PairLines, resolved: ResolvedQuery, items: Ints) -> Floats | float:
+        if spec.statistic == "price":
+            places = self.of_groups[spec.name][0]
+            return lines.price(spec, places[items], places[resolved.positives.items])
+        if spec.statistic != "affinity":
+            return lines.statistic(spec)
+        if resolved.profile is None and not len(resolved.positives):
+            return np.nan
+        shares = self.of_groups[spec.name][:, items].astype(np.float64)
+        return lines.affinity(spec, shares[self._group(spec, resolved)], shares[-1], self.strengths[spec.name])
+
     def _of_group(self, spec: FeatureSpec, resolved: ResolvedQuery, items: Ints) -> Floats | float:
         if resolved.profile is None:
             return np.nan
+        return np.asarray(self.of_groups[spec.name][self._group(spec, resolved), items], np.float32)
+
+    def _group(self, spec: FeatureSpec, resolved: ResolvedQuery) -> int:
+        """Row of the customer's segment or tier; the last one without any."""
+        if spec.scope == "pair" or resolved.profile is None:
+            return -1
         name = resolved.profile.segment if spec.scope == "segment" else resolved.profile.tier
-        return np.asarray(self.of_groups[spec.name][self.group_names[spec.scope].index(name), items], np.float32)
+        return self.group_names[spec.scope].index(name)
 
     def save(self, folder: Path) -> None:
         """Write into a folder of its own; config and catalogue are saved by the bundle."""
@@ -85,17 +110,19 @@ class FeatureStore:
             np.save(folder / f"group_{name}.npy", table)
         for scope, names in self.group_names.items():
             np.save(folder / f"names_{scope}.npy", np.array(names, np.str_))
+        (folder / "strengths.json").write_text(json.dumps(dict(self.strengths)))
 
     @staticmethod
     def load(folder: Path, config: Config, catalogue: Catalogue) -> FeatureStore:
         """Read what `save` wrote; arrays are memory-mapped."""
-        groups = [spec.name for spec in feature_specs(config) if spec.scope in ("segment", "tier")]
+        groups = [spec.name for spec in feature_specs(config) if spec.has_table]
         return FeatureStore(
             config=config,
             catalogue=catalogue,
             of_items=np.load(folder / "items.npy", mmap_mode="r"),
             of_groups={name: np.load(folder / f"group_{name}.npy", mmap_mode="r") for name in groups},
-            group_names={scope: tuple(np.load(folder / f"names_{scope}.npy").tolist()) for scope in ("segment", "tier")},
+            group_names={scope: tuple(np.load(folder / f"names_{scope}.npy").tolist()) for scope in GROUP_SCOPES},
+            strengths=json.loads((folder / "strengths.json").read_text()),
         )
 
 
@@ -122,16 +149,32 @@ def fit_features(
 
     groups: the partitions "segment" and "tier" of the customers
     """
-    specs = [spec for spec in feature_specs(config) if spec.scope in ITEM_SCOPES]
     fitted = _ItemLines(lines, catalogue, as_of)
-    columns = [fitted.statistic(spec) for spec in specs if spec.scope == "item"]
+    columns = [fitted.statistic(spec) for spec in feature_specs(config) if spec.scope == "item"]
+    of_groups, strengths = {}, {}
+    for spec in (spec for spec in feature_specs(config) if spec.has_table):
+        partition = groups.get(spec.scope, NO_GROUPS)
+        if spec.statistic == "affinity":
+            of_groups[spec.name], strengths[spec.name] = fitted.shares(spec, partition)
+        elif spec.statistic == "price":
+            of_groups[spec.name] = fitted.prices(spec, partition)
+        else:
+            of_groups[spec.name] = fitted.of_groups(spec, partition)
     return FeatureStore(
         config=config,
         catalogue=catalogue,
         of_items=np.stack(columns, axis=1) if columns else np.empty((len(catalogue), 0), np.float32),
-        of_groups={spec.name: fitted.of_groups(spec, groups[spec.scope]) for spec in specs if spec.scope != "item"},
+        of_groups=of_groups,
         group_names={scope: group.names for scope, group in groups.items()},
+        strengths=strengths,
     )
+
+
+def _group_of(groups: CustomerGroups, customers: Ints) -> Ints:
+    """Group of each line's customer, -1 = none."""
+    if not len(groups.names):
+        return np.full(len(customers), -1, np.int32)
+    return np.where(customers >= 0, groups.numbers[customers], -1).astype(np.int32)
 
 
 class _ItemLines:
@@ -145,6 +188,8 @@ class _ItemLines:
     def statistic(self, spec: FeatureSpec) -> Floats:
         """One number per item, float32 (n_items,)."""
         codes = self.catalogue.codes(spec.by)
+        if spec.statistic == "price":
+            return price_places(self.catalogue.prices, codes)
         rows = self._rows(spec, codes)
         n_codes = int(codes.max(initial=-1)) + 2  # the last one stands for -1: no code
         keys = codes[self.lines.items[rows]]
@@ -187,23 +232,65 @@ class _ItemLines:
         return 1.0 - n_customers / np.bincount(keys, minlength=n_codes)
 
     def of_groups(self, spec: FeatureSpec, groups: CustomerGroups) -> Floats:
-        """One row per group of customers, float32 (n_groups, n_items)."""
+        """Lift or rate in each group of customers, float32 (n_groups, n_items)."""
         codes = self.catalogue.codes(spec.by)
-        rows = self._rows(spec, codes)
-        customers = self.lines.customers[rows]
-        group = np.where(customers >= 0, groups.numbers[customers], -1)
-        rows, group = rows[group >= 0], group[group >= 0]
-        n_codes, n_groups = int(codes.max(initial=-1)) + 2, len(groups.names)
-        flat = group.astype(np.int64) * n_codes + codes[self.lines.items[rows]]
-        count = np.bincount(flat, minlength=n_groups * n_codes).reshape(n_groups, n_codes).astype(np.float64)
+        count = self._counts(spec, groups)
         if spec.statistic == "lift":
             expected = count.sum(axis=1, keepdims=True) * count.sum(axis=0) / max(count.sum(), 1.0)
             table = np.log((count + LIFT_PRIOR) / (expected + LIFT_PRIOR))
         else:
-            size = np.bincount(groups.numbers[groups.numbers >= 0], minlength=n_groups)
+            size = np.bincount(groups.numbers[groups.numbers >= 0], minlength=len(groups.names))
             table = count / (self._days(spec) * np.maximum(size, 1)[:, None])
         table[:, -1] = np.nan
         return np.asarray(table[:, codes], np.float32)
+
+    def shares(self, spec: FeatureSpec, groups: CustomerGroups) -> tuple[Floats, float]:
+        """Share of the item's code in each group's lines, shrunk to that in all lines, which is the last row; (n_groups + 1, n_items).
+
+        And how many lines of it weigh as much as a customer's own.
+        """
+        codes = self.catalogue.codes(spec.by)
+        rows = self._rows(spec, codes)
+        keys, n_codes = codes[self.lines.items[rows]], int(codes.max(initial=-1)) + 1
+        total = np.bincount(keys, minlength=n_codes) + 1.0  # what nobody bought is not impossible
+        overall = total / max(total.sum(), 1.0)
+        count = self._counts(spec, groups)[:, :-1]
+        alike = np.full(len(groups.names), (overall**2).sum())
+        shares = np.vstack([shrunk(count, overall, concentration(count, count.sum(axis=1), alike)), overall])
+        group = _group_of(groups, self.lines.customers[rows])
+        strength = self._own_strength(rows, keys, (shares**2).sum(axis=1)[group])  # -1, no group: the last row
+        table = np.column_stack([shares, np.full(len(shares), np.nan)])
+        return np.asarray(table[:, codes], np.float32), strength
+
+    def _own_strength(self, rows: NDArray[np.intp], keys: Ints, alike: NDArray[np.float64]) -> float:
+        """The concentration of customers. keys: code of each line; alike: of each line's customer, see `concentration`."""
+        known = self.lines.customers[rows] >= 0
+        _, first, of_row, sizes = np.unique(self.lines.customers[rows][known], return_index=True, return_inverse=True, return_counts=True)
+        pairs = of_row.astype(np.int64) * (int(keys.max(initial=0)) + 1) + keys[known]
+        counts = np.unique(pairs, return_counts=True)[1]
+        return concentration(counts.astype(np.float64), sizes.astype(np.float64), alike[known][first])
+
+    def prices(self, spec: FeatureSpec, groups: CustomerGroups) -> Floats:
+        """Place of each item's price, one row; or minus the mean place of what each group buys of its code, float32 (n_groups, n_items)."""
+        codes = self.catalogue.codes(spec.by)
+        places = price_places(self.catalogue.prices, codes)
+        if spec.scope == "pair":
+            return places[None, :]
+        rows = self._rows(spec, codes)
+        group, items = _group_of(groups, self.lines.customers[rows]), self.lines.items[rows]
+        n_codes = int(codes.max(initial=-1)) + 2
+        usual = [usual_places(places[items[group == row]], codes[items[group == row]], n_codes) for row in range(len(groups.names))]
+        return np.asarray([places - of_group[codes] for of_group in usual], np.float32).reshape(len(groups.names), len(places))
+
+    def _counts(self, spec: FeatureSpec, groups: CustomerGroups) -> NDArray[np.float64]:
+        """Lines of each group by code, (n_groups, n_codes + 1); the last column stands for no code and is 0."""
+        codes = self.catalogue.codes(spec.by)
+        rows = self._rows(spec, codes)
+        group = _group_of(groups, self.lines.customers[rows])
+        rows, group = rows[group >= 0], group[group >= 0]
+        n_codes, n_groups = int(codes.max(initial=-1)) + 2, len(groups.names)
+        flat = group.astype(np.int64) * n_codes + codes[self.lines.items[rows]]
+        return np.bincount(flat, minlength=n_groups * n_codes).reshape(n_groups, n_codes).astype(np.float64)
 
     def _rows(self, spec: FeatureSpec, codes: Ints) -> NDArray[np.intp]:
         first = 0 if spec.window_days is None else int(np.searchsorted(-self.ages, -spec.window_days))

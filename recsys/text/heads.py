@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,20 @@ class Heads:
 
     by_name: Mapping[str, Head]
 
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Names of the classes of each head, in the order of its columns."""
+        return {name: head.classes for name, head in self.by_name.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over all of it."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for head in self.by_name.values():
+            digest.update(np.ascontiguousarray(head.weights).tobytes())
+            digest.update(head.bias.tobytes())
+        return digest.hexdigest()
+
     def classify(self, embeddings: Floats) -> dict[str, Floats]:
         """Probabilities of each head's classes, rows sum to 1; float32 (n, n_classes).
 
@@ -54,9 +69,7 @@ class Heads:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "heads.json").write_text(
-            json.dumps({name: head.classes for name, head in self.by_name.items()}, ensure_ascii=False), encoding="utf-8"
-        )
+        (folder / "heads.json").write_text(json.dumps(self.classes, ensure_ascii=False), encoding="utf-8")
         for at, head in enumerate(self.by_name.values()):
             np.save(folder / f"{at}.npy", np.vstack([head.weights, head.bias]).astype(np.float32))
 
@@ -80,12 +93,17 @@ class Reader:
     encoder: TextEncoder
     heads: Heads
 
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Names of the classes of each head, in the order of its columns."""
+        return self.heads.classes
+
     def encode(self, texts: Sequence[str]) -> Floats:
         """Embeddings, float32 (n, dim), unit norm."""
         return self.encoder.encode(texts)
 
     def classify(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """Probabilities by head, float32 (n, n_classes); the names of the classes are in `heads`."""
+        """Probabilities by head, float32 (n, n_classes)."""
         return self.heads.classify(self.encoder.encode(texts))
 
 

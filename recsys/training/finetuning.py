@@ -133,24 +133,29 @@ def shop_material(known: Dataset, config: Config, labels: Mapping[str, Sequence[
     """What a shop knew by the end of `known`.
 
     Of ``finetune.n_validation`` customers, drawn at random, the last wanted item is held out. Reviews count by their own time, at most
-    MAX_REVIEWS of them; stars make the labels of the sentiment head, unless `labels` has one of that name.
+    MAX_REVIEWS of them; stars make labels of the sentiment head.
 
     Args:
-        labels: further texts and their class by the name of the head, for example intents; the caller answers for their time.
+        labels: further texts and their class by the name of the head, for example intents; of a text that has stars, the stars count.
+            Labels of one class make no head. The caller answers for their time.
     """
     written = read_reviews(known)
     documents, document_of = _documents(known, written)
     histories, held_out = _split(_wanted(known, config, document_of), config.finetune, rng)
     written = written.take(np.sort(rng.permutation(np.flatnonzero(written.texts != ""))[:MAX_REVIEWS]))
     sentiment = _sentiment(written)
-    n_rarest = min(sum(name == wanted for _, name in sentiment) for wanted in SENTIMENTS)
+    if min(sum(name == wanted for _, name in sentiment) for wanted in SENTIMENTS) < _MIN_LABELLED:
+        sentiment = []
+    has_stars = {text for text, _ in sentiment}
+    sentiment += [(text, name) for text, name in labels.get(SENTIMENT, ()) if text not in has_stars]
+    labelled = {**labels, SENTIMENT: sentiment}
     return Material(
         documents=documents,
         histories=histories,
         held_out=held_out,
         reviews=list(zip(written.texts.tolist(), document_of[written.items].tolist(), strict=True)),
         titles=_titles_of(known, document_of),
-        labels={**({SENTIMENT: sentiment} if n_rarest >= _MIN_LABELLED else {}), **labels},
+        labels={name: examples for name, examples in labelled.items() if len({class_ for _, class_ in examples}) > 1},
         known_until=_known_until(known, written),
     )
 

@@ -15,18 +15,25 @@ import numpy as np
 from recsys.bundle import ENCODER, FORMAT, MANIFEST, Bundle, manifest_sha256, sha256, verify
 from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
-from recsys.errors import BundleError, DataError
+from recsys.errors import BundleError, ConfigError, DataError
 from recsys.features.spec import feature_names
 from recsys.ranking.lambdamart import LambdaMart
+from recsys.text.encoder import load_encoder
 from recsys.text.index_file import INDEX_FILE, unseal
 from recsys.threads import limit_threads
+from recsys.training.customers import fit_customers, llm_labels, profiles_of
+from recsys.training.findings import customer_findings
+from recsys.training.former import load_former
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.leaks import check_leaks, check_times
-from recsys.training.parts import Fitter, library_versions, load_bundle_parts
+from recsys.training.parts import Fitter, load_bundle_parts
+from recsys.training.reading import fit_reading, fit_review_weights
 from recsys.training.rows import Rows, make_rows
+from recsys.training.runner import answering, library_versions
 from recsys.training.shift import population_stability, sample_features
 from recsys.training.split import RankingPeriod, Split, split_by_time
 from recsys.training.stages import UNFINISHED, Progress, Stages, alone, key_of, silent, stage_seed, sweep
+from segmentation.llm.language_model import LanguageModel
 
 N_SHIFT_CUSTOMERS = 200
 
@@ -42,6 +49,8 @@ def train(
     *,
     work: Path,
     evaluate: Evaluate | None = None,
+    language_model: LanguageModel | None = None,
+    former: Path | None = None,
     provenance: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -52,15 +61,31 @@ def train(
 
     Args:
         evaluate: what to put into the manifest as the bundle's metrics; called with the finished bundle.
+        language_model: labels a sample of what customers wrote, and names segments; None = there is none. What it answered is kept in
+            `work` and not asked again. One that cannot be reached stops nothing: the manifest says what is missing, and the next training
+            in `work` asks again.
+        former: an earlier bundle of this shop. Segments in which most of its customers are keep its ids, and a customer leaves its
+            segment there only for a likelier one. Not used by a training whose first ranking period begins before the former's did.
         provenance: who made it, for example the commit; into the manifest as it is.
 
     Raises:
+        ConfigError: the configuration names a language model and none is given, or `former` is of another shop.
         DataError: the data are too short or too thin.
         LeakError: a source knew the ranker's labels.
     """
     rng = np.random.default_rng(stage_seed(config.training.seed, "split"))
     split = split_by_time(dataset, as_of, config, rng)
-    return train_on(split, config, out, work=work, evaluate=evaluate, provenance=provenance, progress=progress)
+    return train_on(
+        split,
+        config,
+        out,
+        work=work,
+        evaluate=evaluate,
+        language_model=language_model,
+        former=former,
+        provenance=provenance,
+        progress=progress,
+    )
 
 
 def train_on(
@@ -70,27 +95,45 @@ def train_on(
     *,
     work: Path,
     evaluate: Evaluate | None = None,
+    language_model: LanguageModel | None = None,
+    former: Path | None = None,
     provenance: Mapping[str, str] | None = None,
     progress: Progress = silent,
+    fitting: Callable[[Config, Stages], Fitter] = Fitter,
 ) -> Path:
-    """`train` for any split."""
+    """`train` for any split. fitting: what makes the fitter of the parts; an experiment gives one that changes a part."""
     if split.as_of is None:
         raise DataError("a bundle from a split by position has no as_of and cannot be written; use it in memory")
+    if config.llm.is_set and language_model is None:
+        raise ConfigError(
+            "the configuration names a language model under [llm], but the training was given none; leave [llm] out, or give one"
+        )
     for period in split.periods:
         check_times(period)
-    fitter = Fitter(config, Stages(work, progress))
-    with alone(work), limit_threads(config.training.n_threads):
+    with alone(work), limit_threads(config.training.n_threads), answering(language_model, work) as asked:
         sweep(work)
-        reading = fitter.reading(split.periods[0].known)
-        segmentation = fitter.segmentation(split.periods[0].known, split.periods[0].start)
-        by_period = [fitter.parts(period.known, period.start, reading, segmentation) for period in split.periods]
+        fitter = replace(fitting(config, Stages(work, progress)), language=asked)
+        first = split.periods[0]
+        base = load_encoder(config.text, config.training.n_threads)
+        weights = fit_review_weights(fitter, first.known, base)
+        reading = fit_reading(fitter, first.known, base, llm_labels(fitter, first.known, first.start))
+        customers = fit_customers(fitter, first.known, first.start, reading, None if former is None else load_former(former))
+        by_period: list[Places] = []
+        profiles = None
+        for period in split.periods:
+            profiles = profiles_of(fitter, period.known, period.start, customers, profiles)
+            texts = fitter.texts(period.known, reading.encoder, weights)
+            by_period.append(fitter.parts(period.known, period.start, customers, profiles, texts))
         rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
-        shipped = fitter.parts(split.known, split.as_of, reading, segmentation)
+        before, profiles = profiles, profiles_of(fitter, split.known, split.as_of, customers, profiles)
+        texts = fitter.texts(split.known, reading.encoder, weights)
+        shipped = fitter.parts(split.known, split.as_of, customers, profiles, texts)
         shift = _feature_shift(split, by_period[-1], shipped, fitter)
         shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
         if reading.trunk is not None:
             shipped[ENCODER] = reading.trunk
-        findings = {"feature_shift": shift, "texts": reading.facts()}
+        who = customer_findings(customers, asked, split.known.customers, before, profiles)
+        findings = {"feature_shift": shift, "texts": {**reading.facts(), "review_weights": asdict(weights)}, **who}
         return _write(split, shipped, findings, fitter, out, evaluate, provenance or {})
 
 

@@ -31,6 +31,11 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int | None, what: str) -> None: ...
 
 
+def always(folder: Path) -> bool:
+    """A result that nothing was missing for."""
+    return True
+
+
 def silent(done: int, total: int | None, what: str) -> None:
     """Progress that nobody watches."""
 
@@ -42,13 +47,13 @@ class Stages:
     folder: Path
     progress: Progress = silent
 
-    def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Path:
-        """The folder of a stage's result; `make` fills it when there is none yet.
+    def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path], None], is_whole: Callable[[Path], bool] = always) -> Path:
+        """The folder of a stage's result; `make` fills it when there is none yet, or when `is_whole` says that something lacks in it.
 
         `make` writes into a temporary folder, which is renamed when complete: an interrupted stage leaves nothing that counts.
         """
         folder = self.folder / f"{name}-{key_of({'stage': name, 'code': source_digest(*OUR_PACKAGES), **inputs})}"
-        if folder.is_dir():
+        if folder.is_dir() and is_whole(folder):
             self.progress(1, 1, f"{name} (unchanged)")
             return folder
         self.progress(0, 1, name)
@@ -107,6 +112,15 @@ def source_digest(*packages: Path) -> str:
     for package in packages:
         for path in sorted(package.rglob("*.py")):
             digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def contents_of(folder: Path) -> str:
+    """Digest of the files in a folder: what goes into later stages where one of equal inputs may be made again with another result."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

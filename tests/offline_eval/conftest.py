@@ -42,7 +42,7 @@ def _make_shop(lines: Sequence[Line]) -> Dataset:
         quantities=np.ones(n, np.float32),
         values=np.ones(n, np.float32),
     )
-    return Dataset(interactions, Vocabulary(CUSTOMERS), pa.table({"item_id": list(ITEMS)}), STANDARD_EVENTS, Path())
+    return Dataset(interactions, Vocabulary(CUSTOMERS), pa.table({"item_id": list(ITEMS), "title": list(ITEMS)}), STANDARD_EVENTS, Path())
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from offline_eval.evaluate import Measurements, evaluate, pool
+from offline_eval.facts import ItemFacts
 from offline_eval.metrics import parse_metrics
+from recsys.data.vocabulary import Vocabulary
 from recsys.types import Query
 
 TIME = dt.datetime(2020, 1, 10, tzinfo=dt.UTC)
@@ -90,3 +92,43 @@ def test_the_same_cut_is_not_pooled_twice() -> None:
 def test_tables_of_different_truths_are_not_pooled() -> None:
     with pytest.raises(ValueError, match="cannot pool 'discovery'"):
         pool([measured(), measured(TIME + dt.timedelta(days=1), title="discovery")])
+
+
+def facts(n_items: int = 3) -> ItemFacts:
+    return ItemFacts(
+        items=Vocabulary(("milk", "bread", "eggs", "fuel")[:n_items]),
+        customers=Vocabulary(("ann",)),
+        offered=np.ones(n_items, np.bool_),
+        categories=np.zeros(n_items, np.int32),
+        prices=np.ones(n_items),
+        margins=np.full(n_items, np.nan),
+        embeddings=None,
+        pairs=np.array([0], np.int64),
+        lines=np.array([1], np.int64),
+    )
+
+
+def test_metrics_beyond_relevance_and_of_whole_sets_stand_beside_the_others() -> None:
+    wanted = parse_metrics("Coverage@1,NDCG@2,Revenue@3,Gini@1")
+    found = evaluate({"lists": recommend, "nothing": nothing}, TRUTH, TIME, wanted, facts=facts())
+    assert found.metrics == ("NDCG@2", "Revenue@3")
+    assert found.figures == ("NDCG@2", "Revenue@3", "Coverage@1", "Gini@1")
+    assert found.values[0, 1].tolist() == [2, 1]
+    columns = found.columns(np.arange(2))
+    assert columns[0, 2].mean() == pytest.approx(1 / 3)  # both are shown milk first
+    assert columns[0, 3].mean() == pytest.approx(1)
+    assert columns[1, 2].mean() == 0
+    assert np.array_equal(columns[:, :2], found.values)
+
+
+def test_a_metric_that_lacks_its_facts_is_refused() -> None:
+    with pytest.raises(ValueError, match="Novelty@2 needs facts"):
+        evaluate({"lists": recommend}, TRUTH, TIME, parse_metrics("Novelty@2"))
+    with pytest.raises(ValueError, match="the list of lists for customer 'ann' cannot be measured: nothing is known of item 'eggs'"):
+        evaluate({"lists": recommend}, TRUTH, TIME, parse_metrics("Novelty@3"), facts=facts(n_items=2))
+
+
+def test_whole_sets_of_several_cuts_are_not_pooled() -> None:
+    part = evaluate({"lists": recommend}, TRUTH, TIME, parse_metrics("Coverage@1"), facts=facts())
+    with pytest.raises(ValueError, match="cannot be pooled"):
+        pool([part])

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from offline_eval.evaluate import Measurements
+from offline_eval.evaluate import Exposures, Measurements
+from offline_eval.hypotheses import minimum_detectable
 from offline_eval.result import EvaluationResult, compare, summarise
 
 
@@ -94,3 +97,45 @@ def test_evaluations_of_different_customers_are_not_compared() -> None:
 def test_a_system_that_was_not_measured_is_named() -> None:
     with pytest.raises(ValueError, match="'best' was not measured; measured were: good, base"):
         compare(measurements(), "best", "base", np.random.default_rng(0))
+
+
+def test_comparisons_say_how_likely_luck_is_and_what_could_not_be_seen() -> None:
+    found = {item.slice: item for item in compare(measurements(), "good", "base", np.random.default_rng(0), n_resamples=300)}
+    low, high, alone = (found[f"tier={label}"] for label in ("low", "high", "none"))
+    assert low.p == pytest.approx(1 / 10_001, rel=3)  # all twenty gained
+    assert (low.p_holm, low.p_bh) == pytest.approx((3 * low.p, 3 * low.p))  # of the three tiers
+    assert (high.p, high.p_holm) == (1, 1)
+    assert found["overall"].p_holm == found["overall"].p  # stands alone
+    gains = 0.1 * measurements().values[1, 0, :20]
+    assert low.detectable == pytest.approx(minimum_detectable(gains.std(ddof=1) / np.sqrt(20)))
+    assert low.detectable_relative == pytest.approx(low.detectable / measurements().values[1, 0, :20].mean())
+    assert alone.p == 1
+    assert np.isnan(alone.detectable)
+
+
+def test_queries_of_one_customer_flip_together() -> None:
+    one = measurements(20)
+    values = np.concatenate([one.values, one.values], axis=2)
+    both = Measurements(
+        one.title, one.systems, one.metrics, one.customers * 2, ("a",) * 20 + ("b",) * 20, {"tier": one.slices["tier"] * 2}, values
+    )
+    alone, twice = (compare(part, "good", "base", np.random.default_rng(0), n_resamples=50)[0] for part in (one, both))
+    assert twice.p == alone.p
+    assert twice.detectable == pytest.approx(alone.detectable)
+
+
+def test_figures_of_whole_sets_have_intervals_slices_and_come_back_from_json() -> None:
+    rng = np.random.default_rng(0)
+    shown = np.array([[rng.permutation(n)[:3] for _ in range(40)] for n in (60, 30)], np.int32)
+    measured = replace(measurements(), exposures=Exposures(("Coverage@3",), shown, np.ones(60, np.bool_)))
+    result = summarise(measured, np.random.default_rng(0), n_resamples=300)
+    figure = result.figure("good", "Coverage@3")
+    assert figure.mean == pytest.approx(len(np.unique(shown[0])) / 60)
+    assert figure.low < figure.mean < figure.high
+    assert result.figure("good", "Coverage@3", "tier=low").mean == pytest.approx(len(np.unique(shown[0, :20])) / 60)
+    again = EvaluationResult.from_json(result.to_json())
+    assert again.to_json() == result.to_json()
+    compared = compare(again.measurements, "good", "base", np.random.default_rng(0), n_resamples=300)
+    (overall,) = (item for item in compared if (item.metric, item.slice) == ("Coverage@3", "overall"))
+    assert overall.difference.low > 0
+    assert overall.p < 0.05

@@ -9,8 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from recsys.config import Config, explain, load_config, parse_config, to_json
+from recsys.customer_config import LanguageModelConfig, SegmentationConfig
 from recsys.errors import ConfigError
 from recsys.features.spec import feature_names
+from segmentation.lifecycle import StageRules
+from segmentation.llm.endpoint import EndpointSettings
+from segmentation.model import MARGIN
+from segmentation.voice_settings import VoiceSettings
 
 
 def refusal(text: str) -> str:
@@ -23,6 +28,7 @@ def refusal(text: str) -> str:
     ("text", "said"),
     [
         ("[trainin]", "unknown key 'trainin'; did you mean 'training'?"),
+        ("llm = { api_key = 'secret' }", "unknown key 'llm.api_key'; did you mean 'api_key_env'?"),
         ("training.sed = 1", "unknown key 'training.sed'; did you mean 'seed'?"),
         ("sources.als = { kind = 'als', factor = 8 }", "unknown key 'sources.als.factor'; did you mean 'factors'?"),
         ("sources.x = { kind = 'popular', windw_days = 8 }", "unknown key 'sources.x.windw_days'; did you mean 'window_days'?"),
@@ -71,6 +77,13 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(text: str, said: str) -
         ("choose = [{ strategy = 'hme' }]", "choose[0].strategy names strategy 'hme'"),
         ("choose = [{ strategy = 'home', tiers = ['top'] }]", "'low', 'medium' or 'high'"),
         ("sources.als = false", "names source 'als', which does not exist"),
+        ("segmentation.margin = 1.5", "segmentation.margin"),
+        ("segmentation.voice.half_life_days = 0", "segmentation.voice.half_life_days"),
+        ("llm = { endpoint = 'https://a.example/v1' }", "endpoint and model belong together"),
+        ("llm = { model = 'm' }", "endpoint and model belong together"),
+        ("llm = { endpoint = 'https://a.example/v1', model = 'm', folder = 'f' }", "endpoint and folder name two language models"),
+        ("llm = { gguf_file = 'm.gguf' }", "gguf_file 'm.gguf' needs the folder that it is in"),
+        ("llm = { endpoint = 'https://me:secret@a.example/v1', model = 'm' }", "without user, password, query or fragment"),
         ("sources.popullar = false", "sources.popullar = false removes nothing; did you mean 'popular'?"),
     ],
 )
@@ -145,6 +158,23 @@ def test_json_and_back_is_the_same_configuration() -> None:
     text = json.dumps(to_json(config), allow_nan=False)
     assert Config.model_validate(json.loads(text)) == config
     assert to_json(Config.model_validate(json.loads(text))) == to_json(config)
+
+
+def test_settings_that_segmentation_declares_have_its_defaults_here() -> None:
+    settings = SegmentationConfig()
+    assert settings.voice.settings() == VoiceSettings()
+    assert settings.stages.rules() == StageRules()
+    assert settings.margin == MARGIN
+    endpoint = LanguageModelConfig(endpoint="https://a.example/v1", model="m")
+    assert endpoint.endpoint_settings() == EndpointSettings("https://a.example/v1", "m")
+
+
+def test_without_endpoint_and_folder_there_is_no_language_model() -> None:
+    assert not Config().llm.is_set
+    assert parse_config({"llm": {"folder": "models/small", "gguf_file": "m.gguf"}}, "test").llm.is_set
+    limits = {"api_key_env": "KEY", "price_in": 0.5, "price_out": 1.5, "requests_per_minute": 60.0, "parameters": {"top_p": 0.5, "seed": 3}}
+    settings = parse_config({"llm": {"endpoint": "https://a.example/v1", "model": "m", **limits}}, "test").llm.endpoint_settings()
+    assert settings == EndpointSettings("https://a.example/v1", "m", **limits)
 
 
 def test_no_file_and_an_empty_file_are_the_same() -> None:

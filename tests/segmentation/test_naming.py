@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentation.naming import BY_TERMS, MAX_NAME, distinguishing_terms, names_from_terms, written_name
+from segmentation.describe import Statement
+from segmentation.naming import BY_TERMS, MAX_NAME, distinguishing_terms, names_from_terms, telling_habit, written_name
 
 
 def test_terms_that_set_a_segment_apart_come_first() -> None:
@@ -15,6 +16,39 @@ def test_terms_that_set_a_segment_apart_come_first() -> None:
     segments = np.array([0, 0, 0, 0, 1, 1], np.int16)
     terms = distinguishing_terms(columns, has, segments, 3, ("milk", "caviar", "tea", "jam"))
     assert terms == (("tea", "jam"), (), ())  # caviar: one of four has it; the second segment stands out by nothing; the third is empty
+
+
+def test_terms_that_no_other_segment_has_more_of_come_before_stronger_ones() -> None:
+    #                    tea: both first, the second more; jam: the first alone
+    columns = np.array([[4, 2], [4, 2], [5, 0], [5, 0], [0, 0], [0, 0]], np.float32)
+    segments = np.array([0, 0, 1, 1, 2, 2], np.int16)
+    assert distinguishing_terms(columns, columns > 0, segments, 3, ("tea", "jam")) == (("jam", "tea"), ("tea",), ())
+
+
+def statement(statistic: str, value: float, everybody: float) -> Statement:
+    return Statement("", statistic, value, everybody)
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ([], ""),
+        ([statement("orders a month", 4.9, 4.0)], ""),  # not 1.25 times as often
+        ([statement("orders a month", 5.0, 4.0)], "frequent orders"),
+        ([statement("orders a month", 3.1, 4.0)], "rare orders"),
+        ([statement("orders a month", 5.0, 4.0), statement("price level", 0.9, 1.0)], "cheaper choices"),  # 1.6 steps against 1.0
+        ([statement("price level", 1.1, 1.0), statement("order value", 60.0, 20.0)], "large orders"),
+        ([statement("order value", 0.0, 20.0), statement("bought in 28 days", 1.0, 0.1)], ""),
+    ],
+)
+def test_the_habit_that_differs_most_is_told(statements: list[Statement], expected: str) -> None:
+    assert telling_habit(statements) == expected
+
+
+def test_a_habit_follows_the_terms() -> None:
+    names = names_from_terms([("tea", "jam"), ("tea", "jam"), (), ()], ["rare orders", "", "small orders", "small orders"])
+    expected = ("tea, jam; rare orders", "tea, jam", "Mixed; small orders", "Mixed 2; small orders")
+    assert names == tuple(f"{name} (by terms)" for name in expected)
 
 
 def test_names_say_how_they_were_made() -> None:

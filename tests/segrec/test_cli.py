@@ -16,7 +16,8 @@ from recsys.bundle import Bundle
 from segrec import cli
 
 COMMANDS = (
-    *("import", "train", "recommend", "serve", "inspect", "config", "demo", "eval run", "text finetune", "text similar"),
+    *("import", "train", "recommend", "serve", "inspect", "config", "demo", "text finetune", "text similar"),
+    *("eval run", "eval gate", "eval off-policy", "segment fit", "segment assign", "segment describe"),
     *("synthetic make", "synthetic score", "synthetic simulate", "synthetic customer", "synthetic config"),
 )
 

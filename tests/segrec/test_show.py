@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from recsys.bundle import Bundle
 from segrec.console import fail, steps
 from segrec.show import key_lines, manifest_tables
 
@@ -27,6 +28,8 @@ def test_inspect_gives_a_row_per_system_and_a_dash_for_what_was_not_measured() -
         "config": {"sources": {}, "strategies": {}, "text": {"trunk": "package:bert"}},
         "texts": {"finetuning": {"Recall@20": [0.1, 0.25, 0.2], "best_step": 50}, "review_weights": {"item": 0.3, "customer": 0.0}},
         **{name: {} for name in ("files", "provenance", "libraries", "feature_shift", "indexes")},
+        "segments": {"names": {}, "moves": [], "succession": None},
+        "language_model": None,
         "metrics": {"twin": "t", "about": {"from": "2024-05-01T00", "to": "2024-05-29T00"}, "figures": {"all purchases": figures}},
     }
     file = io.StringIO()
@@ -38,6 +41,23 @@ def test_inspect_gives_a_row_per_system_and_a_dash_for_what_was_not_measured() -
     rows = [line.split() for line in file.getvalue().splitlines() if line.strip().startswith(("engine", "als"))]
     assert rows == [["engine", ".5000", "[.2500,", ".2500]", "1.0000", ".1250"], ["als", "-", "-", "-"]]
     assert "twin t, all purchases, 2024-05-01 to 2024-05-29" in file.getvalue()
+
+
+def test_inspect_says_who_named_the_segments_and_what_became_of_the_former_ones(loaded_bundle: Bundle) -> None:
+    moves = [{"before": "s0", "after": "s0", "customers": 9, "share": 0.9}, {"before": "s0", "after": "s4", "customers": 1, "share": 0.1}]
+    succession = {"former": "b1", "new": ["s4"], "retired": ["s2"], "moves": moves}
+    moved = [{"since": "ranking period", "as_of": "", "changed_share": None}, {"since": "bundle b1", "as_of": "", "changed_share": 0.021}]
+    model = {"model": "clerk", "named_by_terms": ["s4"], "is_complete": False}
+    segments = {"names": {"s0": "Tea [people]", "s4": "Soap (by terms)"}, "moves": moved, "succession": succession}
+    file = io.StringIO()
+    for table in manifest_tables({**loaded_bundle.manifest, "segments": segments, "language_model": model}):
+        Console(file=file, width=240).print(table)
+    lines = [" ".join(line.split()) for line in file.getvalue().splitlines()]
+    assert "segments; 2.1% changed since the bundle b1" in lines
+    assert "s0 Tea [people] the same; 90% of its customers stayed" in lines
+    assert "s4 Soap (by terms) new" in lines
+    assert "s2 - ended here" in lines
+    assert any("clerk; named by their terms: s4; it did not answer everything" in line for line in lines)
 
 
 def test_keys_are_written_as_in_toml() -> None:

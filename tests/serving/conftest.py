@@ -16,6 +16,7 @@ from recsys.config import Config
 from recsys.protocols import Budget
 from recsys.strategy import StrategySet
 from recsys.types import Query, Recommendation, RecommendedItem, Trace
+from segmentation.profile import CustomerProfile
 from serving.bundles import Bundles, Served
 from serving.pb.recsys.v1.recommender_pb2_grpc import RecommenderServiceStub
 from serving.server import RunningServer, start_server
@@ -25,6 +26,7 @@ AS_OF = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
 NOW = dt.datetime(2018, 2, 1, tzinfo=dt.UTC)
 
 Answer = Callable[[Query, Budget], Recommendation]
+Profile = Callable[[str], CustomerProfile | None]
 
 
 class Servers:
@@ -48,17 +50,19 @@ class Servers:
         self._stack.callback(channel.close)
         return channel
 
-    def stub(self, answer: Answer | None = None, clock: Callable[[], float] = time.monotonic) -> RecommenderServiceStub:
+    def stub(
+        self, answer: Answer | None = None, clock: Callable[[], float] = time.monotonic, profile: Profile | None = None
+    ) -> RecommenderServiceStub:
         """A client of a server that answers so."""
-        return RecommenderServiceStub(self.channel(self.server(self.bundles(answer), clock=clock).port))
+        return RecommenderServiceStub(self.channel(self.server(self.bundles(answer, profile), clock=clock).port))
 
-    def bundles(self, answer: Answer | None = None) -> Bundles:
+    def bundles(self, answer: Answer | None = None, profile: Profile | None = None) -> Bundles:
         """Bundles that always load a stand-in with this answer."""
-        return Bundles(Path(), lambda _folder: self.served(answer))
+        return Bundles(Path(), lambda _folder: self.served(answer, profile=profile))
 
-    def served(self, answer: Answer | None = None, version: str = "b1") -> Served:
+    def served(self, answer: Answer | None = None, version: str = "b1", profile: Profile | None = None) -> Served:
         """A bundle that only has what the server asks of it."""
-        bundle = SimpleNamespace(version=version, profile=lambda _customer_id: None)
+        bundle = SimpleNamespace(version=version, profile=profile or (lambda _customer_id: None))
         engine = SimpleNamespace(recommend=lambda query, _snapshot, budget: (answer or self.one_item)(query, budget))
         snapshot = SimpleNamespace(strategies=StrategySet.of(Config()))
         return Served(cast(Any, bundle), cast(Any, engine), cast(Any, snapshot), AS_OF)

@@ -8,11 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
+import numpy as np
 import pytest
 
 from recsys.protocols import Unlimited
+from recsys.types import aware
+from segmentation.profile import CustomerProfile
 from serving.bundles import Bundles, Served
 from serving.convert import to_query, to_response
+from serving.convert_profile import to_profile
 from serving.pb.recsys.v1 import recommender_pb2 as pb
 from serving.pb.recsys.v1.recommender_pb2_grpc import RecommenderServiceStub
 
@@ -57,6 +62,35 @@ def test_a_known_customer_gets_items_and_learns_what_we_know(stub: RecommenderSe
     assert not answer.degraded_parts
 
 
+def test_every_profile_comes_with_reasons_that_its_history_bears_out(stub: RecommenderServiceStub, real: Served) -> None:
+    customers = [id_ for id_ in real.bundle.customers.ids if real.bundle.profile(id_)]
+    for customer in customers:
+        answer = stub.GetCustomerProfile(pb.GetCustomerProfileRequest(request_id="r1", customer_id=customer))
+        assert answer == to_profile(profile_of(real, customer), "r1", real.bundle.version)
+        history = real.bundle.history(customer)
+        bought = history.times[np.isin(history.events, real.bundle.positive_events)]
+        reasons = {reason.code: reason for reason in answer.reasons}
+        assert reasons[pb.PROFILE_REASON_CODE_LAST_ORDER].time.ToDatetime(tzinfo=dt.UTC) == aware(bought.max())
+        assert reasons[pb.PROFILE_REASON_CODE_ORDERS].time.ToDatetime(tzinfo=dt.UTC) == aware(bought.min())
+        assert answer.as_of_time.ToDatetime(tzinfo=dt.UTC) == real.as_of
+        assert {part for reason in answer.reasons for part in reason.parts} == set(pb.ProfilePart.values()) - {pb.PROFILE_PART_UNSPECIFIED}
+        strengths = [reason.strength for reason in answer.reasons]
+        assert strengths == sorted(strengths, reverse=True)
+
+
+def profile_of(real: Served, customer: str) -> CustomerProfile:
+    profile = real.bundle.profile(customer)
+    assert profile is not None
+    return profile
+
+
+def test_who_never_bought_has_no_profile_to_get(stub: RecommenderServiceStub) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.GetCustomerProfile(pb.GetCustomerProfileRequest(customer_id="nobody we know"))
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    assert "has no purchase of customer 'nobody we know' before 2024-" in refused.value.details()
+
+
 def test_a_guest_is_served_from_context_and_unknown_ids_are_reported(stub: RecommenderServiceStub, real: Served) -> None:
     looked_at = real.bundle.catalogue.items.ids[0]
     answer = stub.Recommend(request(real, context_item_ids=[looked_at, "no such item"], cart_item_ids=["nor this"]))
@@ -99,6 +133,7 @@ def test_loading_and_answering_imports_none_of_the_libraries_of_training(small_b
         "from recsys.types import Query; from serving.bundles import Served\n"
         "served = Served.newest(Path(sys.argv[1]))\n"
         "assert served.engine.recommend(Query(5, served.as_of), served.snapshot).items\n"
+        "assert any(served.bundle.profile(customer) for customer in served.bundle.customers.ids)\n"
         "print(sorted({'torch', 'transformers', 'pandas', 'implicit'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script, str(small_bundle)], check=True, capture_output=True, text=True)

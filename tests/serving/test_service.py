@@ -9,6 +9,7 @@ import pytest
 
 from recsys.protocols import Budget
 from recsys.types import Query, Recommendation
+from segmentation.profile import CustomerProfile
 from serving.pb.recsys.v1 import recommender_pb2 as pb
 from serving.pb.recsys.v1.recommender_pb2_grpc import RecommenderServiceStub
 
@@ -100,3 +101,49 @@ def test_calls_at_once_get_each_their_own_answer(servers: Any) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda customer: stub.Recommend(pb.RecommendRequest(customer_id=customer)), customers))
     assert [answer.items[0].item_id for answer in answers] == [f"for {customer}" for customer in customers]
+
+
+def who(customer_id: str) -> CustomerProfile | None:
+    """Everybody has a profile but "nobody"."""
+    if customer_id == "nobody":
+        return None
+    return CustomerProfile(customer_id, "s1", "Tea", "low", "new", 2.5, 0.5, 28.0, dt.datetime(2018, 1, 1, tzinfo=dt.UTC), 0.75)
+
+
+def no_profile(stub: RecommenderServiceStub, **fields: str) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as error:
+        stub.GetCustomerProfile(pb.GetCustomerProfileRequest(**fields))
+    return error.value.code(), error.value.details()
+
+
+def test_a_profile_is_of_the_customer_asked_for_and_names_its_bundle_and_request(servers: Any) -> None:
+    stub = servers.stub(profile=who)
+    answer = stub.GetCustomerProfile(pb.GetCustomerProfileRequest(customer_id="c7", request_id="r1"))
+    assert (answer.customer_id, answer.request_id, answer.bundle_version, answer.segment.name) == ("c7", "r1", "b1", "Tea")
+    assert stub.GetCustomerProfile(pb.GetCustomerProfileRequest(customer_id="c7")).request_id
+
+
+def test_a_customer_without_purchases_is_not_found(servers: Any) -> None:
+    message = "bundle b1 has no purchase of customer 'nobody' before 2018-01-01T00:00:00+00:00"
+    assert no_profile(servers.stub(profile=who), customer_id="nobody") == (grpc.StatusCode.NOT_FOUND, message)
+
+
+def test_a_profile_of_nobody_in_particular_or_of_too_long_an_id_is_refused(servers: Any) -> None:
+    stub = servers.stub(profile=who)
+    assert no_profile(stub) == (grpc.StatusCode.INVALID_ARGUMENT, "customer_id: must not be empty")
+    for field in ("customer_id", "request_id"):
+        code, message = no_profile(stub, **{"customer_id": "c1", field: "x" * 129})
+        assert (code, message) == (grpc.StatusCode.INVALID_ARGUMENT, f"{field}: must have at most 128 characters, got 129")
+
+
+def test_profiles_too_are_unavailable_without_a_bundle_and_fail_without_telling(servers: Any, caplog: pytest.LogCaptureFixture) -> None:
+    server = servers.server(servers.bundles(), loaded=False)
+    assert no_profile(RecommenderServiceStub(servers.channel(server.port)), customer_id="c1")[0] == grpc.StatusCode.UNAVAILABLE
+
+    def broken(_customer_id: str) -> CustomerProfile | None:
+        raise ValueError("inner secret")
+
+    with caplog.at_level(logging.ERROR, "serving"):
+        code, message = no_profile(servers.stub(profile=broken), customer_id="c1", request_id="r7")
+    assert (code, "'r7'" in message, "secret" in message) == (grpc.StatusCode.INTERNAL, True, False)
+    assert "inner secret" in caplog.text

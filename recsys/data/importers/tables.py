@@ -36,13 +36,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, ValidationError, field_validator
 
-from recsys.config import Section
 from recsys.data.casting import attributes_of, cast
 from recsys.data.readers import Layout, has_fixed_columns, header, is_readable, read_blocks, require_columns, stem
 from recsys.data.schema import TABLES, Table
 from recsys.data.shop import Block, Chunk, Shop, TimeFormat
 from recsys.errors import ConfigError, DataError
-from recsys.keys import nearest
+from recsys.keys import Section, nearest
 
 SOURCE = "tables"
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.config import STATISTICS_OF, Config
+from recsys.data.catalogue import Catalogue
 from recsys.data.dataset import Dataset
 from recsys.data.vocabulary import Vocabulary
 from recsys.features.store import FeatureStore
@@ -19,7 +20,19 @@ from recsys.types import STANDARD_EVENTS, Candidates, History, Interactions
 Shop: TypeAlias = list[tuple[float, int, int, float]]
 
 N_ITEMS = 6
-ITEMS = catalogue(N_ITEMS, brands=[0, 0, 1, 1, -1, 2], categories=[[0, 1], [0, 1], [0, 2], [3, 4], [3, 4], [-1, -1]])
+PRICES = np.array([1, 2, 2, 5, np.nan, 9], np.float32)
+ITEMS = catalogue(N_ITEMS, brands=[0, 0, 1, 1, -1, 2], categories=[[0, 1], [0, 1], [0, 2], [3, 4], [3, 4], [-1, -1]], prices=PRICES)
+TABLE = pa.table(
+    {
+        "item_id": list(ITEMS.items.ids),
+        "title": [""] * N_ITEMS,
+        "brand": ["a", "a", "b", "b", None, "c"],
+        "category": [["x", "y"], ["x", "y"], ["x", "z"], ["v", "w"], ["v", "w"], None],
+        "available": [True] * N_ITEMS,
+        "recommendable": [True] * N_ITEMS,
+    }
+)
+"""The same items as a shop folder has them, without prices."""
 EVERY_FEATURE = {
     f"{scope}_{statistic}_{by}": {
         "scope": scope,
@@ -29,7 +42,7 @@ EVERY_FEATURE = {
     }
     for scope, statistics in STATISTICS_OF.items()
     for statistic in statistics
-    for by in (("item",) if scope == "customer" else ("item", "brand", "category"))
+    for by in (("item",) if scope == "customer" else ("brand", "category") if statistic == "price" else ("item", "brand", "category"))
 }
 SHOPS = st.lists(
     st.tuples(
@@ -45,8 +58,8 @@ def of_customer(lines: Interactions, customer: int) -> History:
     return History(mine.items[::-1], mine.events[::-1], mine.times[::-1], mine.values[::-1])
 
 
-def everything(lines: Interactions) -> FeatureStore:
-    return store_of(EVERY_FEATURE, ITEMS, lines, segments=[0, 0, 1, -1], tiers=[0, 1, 2, -1])
+def everything(lines: Interactions, items: Catalogue = ITEMS) -> FeatureStore:
+    return store_of(EVERY_FEATURE, items, lines, segments=[0, 0, 1, -1], tiers=[0, 1, 2, -1])
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,10 +81,10 @@ def test_what_happens_at_or_after_as_of_changes_no_feature(shop: Shop, later: Sh
     future = [(0.25 - days, *line) for days, *line in later]  # from now on
     rows = []
     for world in (shop, shop + future):
-        items = pa.table({"item_id": list(ITEMS.items.ids)})
-        known = Dataset(interactions(*world), Vocabulary(["c0", "c1", "c2", "c3"]), items, STANDARD_EVENTS, Path()).before(NOW)
+        known = Dataset(interactions(*world), Vocabulary(["c0", "c1", "c2", "c3"]), TABLE, STANDARD_EVENTS, Path()).before(NOW)
         past = of_customer(interactions(*world), customer).before(NOW)
-        rows.append(everything(known.interactions).rows(asked(past, who=profile()), candidates(range(N_ITEMS))))
+        store = everything(known.interactions, known.catalogue())  # prices are those of the last lines
+        rows.append(store.rows(asked(past, who=profile()), candidates(range(N_ITEMS))))
     np.testing.assert_array_equal(rows[0], rows[1])
 
 

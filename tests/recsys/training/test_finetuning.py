@@ -116,9 +116,23 @@ def test_stars_make_a_sentiment_head_where_there_are_enough(shop: Dataset) -> No
     assert [labels[f"review {n}"] for n in range(5)] == ["negative", "negative", "neutral", "positive", "positive"]
 
 
-def test_heads_of_the_caller_are_learnt_beside_and_may_replace_sentiment(shop: Dataset) -> None:
-    labels = {"sentiment": [("good", "fine"), ("bad", "poor")]}
-    assert material(shop, labels).labels == labels
+def test_heads_of_the_caller_are_learnt_beside_and_add_to_what_stars_say(shop: Dataset) -> None:
+    labels = {
+        "sentiment": [("good", "positive"), ("review 0", "positive"), ("bad", "negative")],
+        "intent": [("please send two", "buy"), ("goodbye", "leave")],
+        "of one class": [("good", "good")],
+    }
+    assert material(shop, labels).labels == {name: labels[name] for name in ("sentiment", "intent")}
+    write_reviews(shop.folder, [("a", None, f"review {n}", float(1 + n % 5), 2) for n in range(200)])
+    found = material(shop, labels).labels
+    assert found["intent"] == labels["intent"]
+    assert [name for text, name in found["sentiment"] if text == "review 0"] == ["negative"]  # its star counts
+    assert ("good", "positive") in found["sentiment"]
+
+
+def test_labels_of_one_class_make_no_head(shop: Dataset) -> None:
+    found = material(shop, {"intent": [("please send two", "buy")], "mood": [("good", "glad"), ("bad", "sad")]})
+    assert list(make_lesson(found, FinetuneConfig(), np.random.default_rng(0)).heads) == ["mood"]
 
 
 def lesson_of(found: Material, **settings: Any) -> Lesson:

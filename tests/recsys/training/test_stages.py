@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.training.stages import UNFINISHED, Stages, key_of, stage_seed, sweep, written_whole
+from recsys.training.stages import UNFINISHED, Stages, contents_of, key_of, stage_seed, sweep, written_whole
 
 
 class Counter:
@@ -22,12 +22,29 @@ class Counter:
         (folder / "result").write_text(str(self.runs))
 
 
+def interrupted(folder: Path) -> None:
+    """Write half of what shall take the folder's place."""
+    with written_whole(folder) as unfinished:
+        (unfinished / "other").write_text("half")
+        raise KeyboardInterrupt
+
+
 def test_equal_inputs_are_run_once(tmp_path: Path) -> None:
     make = Counter()
     first, second = (Stages(tmp_path).run("fit", {"data": "x", "rate": 0.5}, make) for _ in range(2))
     assert first == second
     assert make.runs == 1
     assert (first / "result").read_text() == "1"
+
+
+def test_what_is_not_whole_is_made_again_in_the_same_place_with_other_contents(tmp_path: Path) -> None:
+    make, stages = Counter(), Stages(tmp_path)
+    first = stages.run("fit", {}, make)
+    before = contents_of(first)
+    assert contents_of(stages.run("fit", {}, make, lambda folder: True)) == before
+    assert stages.run("fit", {}, make, lambda folder: (folder / "result").read_text() != "1") == first
+    assert (first / "result").read_text() == "2"
+    assert contents_of(first) != before
 
 
 @pytest.mark.parametrize("inputs", [{"data": "y", "rate": 0.5}, {"data": "x", "rate": 1}, {"data": "x"}, {"rate": 0.5, "data": "x"}])
@@ -60,9 +77,8 @@ def test_what_takes_the_place_of_a_folder_does_so_whole_or_not_at_all(tmp_path: 
     for text in ("first", "second"):
         with written_whole(tmp_path / "made" / "here") as folder:
             (folder / "file").write_text(text)
-    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "made" / "here") as folder:
-        (folder / "other").write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "made" / "here")
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["here"]
     assert [(path.name, path.read_text()) for path in (tmp_path / "made" / "here").iterdir()] == [("file", "second")]
 

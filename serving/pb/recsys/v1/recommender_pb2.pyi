@@ -119,6 +119,140 @@ STAGE_LAPSED: Stage.ValueType  # 5
 """Has not bought for so long that a return is unlikely."""
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
+class _ProfileReasonCode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProfileReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProfileReasonCode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROFILE_REASON_CODE_UNSPECIFIED: _ProfileReasonCode.ValueType  # 0
+    PROFILE_REASON_CODE_BOUGHT_ITEM: _ProfileReasonCode.ValueType  # 1
+    """Of all that the customer bought, item `name`, in `number` lines, speaks most for its segment."""
+    PROFILE_REASON_CODE_BOUGHT_TOPIC: _ProfileReasonCode.ValueType  # 2
+    """The same of the topic (category) `name`."""
+    PROFILE_REASON_CODE_NOTHING_TELLING: _ProfileReasonCode.ValueType  # 3
+    """Nothing that the customer bought speaks for its segment more than for the others."""
+    PROFILE_REASON_CODE_OUTLIER: _ProfileReasonCode.ValueType  # 4
+    """What the customer bought is far from what any segment buys."""
+    PROFILE_REASON_CODE_RUNNER_UP: _ProfileReasonCode.ValueType  # 5
+    """The segment is in doubt: it has probability `number`, segment `name` has `against`."""
+    PROFILE_REASON_CODE_SEGMENT_KEPT: _ProfileReasonCode.ValueType  # 6
+    """The customer was in its segment before, and stays although segment `name` is likelier, with probability `against` against
+    `number`: not by enough to move.
+    """
+    PROFILE_REASON_CODE_ABOVE_CUT: _ProfileReasonCode.ValueType  # 7
+    """The expected value `number` is above the cut `against`, where the tier begins."""
+    PROFILE_REASON_CODE_BELOW_CUT: _ProfileReasonCode.ValueType  # 8
+    """The expected value `number` is at or below the cut `against`, where the tier ends."""
+    PROFILE_REASON_CODE_RECENT_ORDERS: _ProfileReasonCode.ValueType  # 9
+    """`number` orders since `time`, one horizon before `as_of_time`."""
+    PROFILE_REASON_CODE_RECENT_SPEND: _ProfileReasonCode.ValueType  # 10
+    """Money paid since `time`, one horizon before `as_of_time`, less refunds; below 0 when more was refunded than paid. Lines of
+    unknown value count nothing.
+    """
+    PROFILE_REASON_CODE_LAST_ORDER: _ProfileReasonCode.ValueType  # 11
+    """The last order was at `time`, `number` days ago; the customer's usual time between orders is `against`. While orders are
+    few it is drawn to the typical customer's.
+    """
+    PROFILE_REASON_CODE_USUAL_INTERVAL: _ProfileReasonCode.ValueType  # 12
+    """That usual time is `number`, the typical customer's is `against`."""
+    PROFILE_REASON_CODE_ORDERS: _ProfileReasonCode.ValueType  # 13
+    """`number` orders in all, the first at `time`. `against`: for a new customer the most that a new one has, for an active or
+    loyal one the fewest that a loyal one has; unset for others.
+    """
+
+class ProfileReasonCode(_ProfileReasonCode, metaclass=_ProfileReasonCodeEnumTypeWrapper): ...
+
+PROFILE_REASON_CODE_UNSPECIFIED: ProfileReasonCode.ValueType  # 0
+PROFILE_REASON_CODE_BOUGHT_ITEM: ProfileReasonCode.ValueType  # 1
+"""Of all that the customer bought, item `name`, in `number` lines, speaks most for its segment."""
+PROFILE_REASON_CODE_BOUGHT_TOPIC: ProfileReasonCode.ValueType  # 2
+"""The same of the topic (category) `name`."""
+PROFILE_REASON_CODE_NOTHING_TELLING: ProfileReasonCode.ValueType  # 3
+"""Nothing that the customer bought speaks for its segment more than for the others."""
+PROFILE_REASON_CODE_OUTLIER: ProfileReasonCode.ValueType  # 4
+"""What the customer bought is far from what any segment buys."""
+PROFILE_REASON_CODE_RUNNER_UP: ProfileReasonCode.ValueType  # 5
+"""The segment is in doubt: it has probability `number`, segment `name` has `against`."""
+PROFILE_REASON_CODE_SEGMENT_KEPT: ProfileReasonCode.ValueType  # 6
+"""The customer was in its segment before, and stays although segment `name` is likelier, with probability `against` against
+`number`: not by enough to move.
+"""
+PROFILE_REASON_CODE_ABOVE_CUT: ProfileReasonCode.ValueType  # 7
+"""The expected value `number` is above the cut `against`, where the tier begins."""
+PROFILE_REASON_CODE_BELOW_CUT: ProfileReasonCode.ValueType  # 8
+"""The expected value `number` is at or below the cut `against`, where the tier ends."""
+PROFILE_REASON_CODE_RECENT_ORDERS: ProfileReasonCode.ValueType  # 9
+"""`number` orders since `time`, one horizon before `as_of_time`."""
+PROFILE_REASON_CODE_RECENT_SPEND: ProfileReasonCode.ValueType  # 10
+"""Money paid since `time`, one horizon before `as_of_time`, less refunds; below 0 when more was refunded than paid. Lines of
+unknown value count nothing.
+"""
+PROFILE_REASON_CODE_LAST_ORDER: ProfileReasonCode.ValueType  # 11
+"""The last order was at `time`, `number` days ago; the customer's usual time between orders is `against`. While orders are
+few it is drawn to the typical customer's.
+"""
+PROFILE_REASON_CODE_USUAL_INTERVAL: ProfileReasonCode.ValueType  # 12
+"""That usual time is `number`, the typical customer's is `against`."""
+PROFILE_REASON_CODE_ORDERS: ProfileReasonCode.ValueType  # 13
+"""`number` orders in all, the first at `time`. `against`: for a new customer the most that a new one has, for an active or
+loyal one the fewest that a loyal one has; unset for others.
+"""
+Global___ProfileReasonCode: _TypeAlias = ProfileReasonCode  # noqa: Y015
+
+class _ProfilePart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProfilePartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProfilePart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROFILE_PART_UNSPECIFIED: _ProfilePart.ValueType  # 0
+    PROFILE_PART_SEGMENT: _ProfilePart.ValueType  # 1
+    PROFILE_PART_TIER: _ProfilePart.ValueType  # 2
+    PROFILE_PART_STAGE: _ProfilePart.ValueType  # 3
+    PROFILE_PART_CHURN: _ProfilePart.ValueType  # 4
+
+class ProfilePart(_ProfilePart, metaclass=_ProfilePartEnumTypeWrapper):
+    """A field of a customer's profile that a reason explains."""
+
+PROFILE_PART_UNSPECIFIED: ProfilePart.ValueType  # 0
+PROFILE_PART_SEGMENT: ProfilePart.ValueType  # 1
+PROFILE_PART_TIER: ProfilePart.ValueType  # 2
+PROFILE_PART_STAGE: ProfilePart.ValueType  # 3
+PROFILE_PART_CHURN: ProfilePart.ValueType  # 4
+Global___ProfilePart: _TypeAlias = ProfilePart  # noqa: Y015
+
+class _ReasonUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReasonUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REASON_UNIT_UNSPECIFIED: _ReasonUnit.ValueType  # 0
+    REASON_UNIT_LINES: _ReasonUnit.ValueType  # 1
+    """Lines of orders."""
+    REASON_UNIT_ORDERS: _ReasonUnit.ValueType  # 2
+    """Orders that are not refunds."""
+    REASON_UNIT_MONEY: _ReasonUnit.ValueType  # 3
+    """The shop's currency."""
+    REASON_UNIT_DAYS: _ReasonUnit.ValueType  # 4
+    REASON_UNIT_PROBABILITY: _ReasonUnit.ValueType  # 5
+    """Range [0, 1]."""
+
+class ReasonUnit(_ReasonUnit, metaclass=_ReasonUnitEnumTypeWrapper): ...
+
+REASON_UNIT_UNSPECIFIED: ReasonUnit.ValueType  # 0
+REASON_UNIT_LINES: ReasonUnit.ValueType  # 1
+"""Lines of orders."""
+REASON_UNIT_ORDERS: ReasonUnit.ValueType  # 2
+"""Orders that are not refunds."""
+REASON_UNIT_MONEY: ReasonUnit.ValueType  # 3
+"""The shop's currency."""
+REASON_UNIT_DAYS: ReasonUnit.ValueType  # 4
+REASON_UNIT_PROBABILITY: ReasonUnit.ValueType  # 5
+"""Range [0, 1]."""
+Global___ReasonUnit: _TypeAlias = ReasonUnit  # noqa: Y015
+
 @_typing.final
 class RecommendRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -415,3 +549,352 @@ class Segment(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Segment: _TypeAlias = Segment  # noqa: Y015
+
+@_typing.final
+class GetCustomerProfileRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Optional; at most 128 characters. Names this call in logs and in the answer. Default: the server makes one."""
+    customer_id: _builtins.str
+    """Required; at most 128 characters. Whose profile."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCustomerProfileRequest: _TypeAlias = GetCustomerProfileRequest  # noqa: Y015
+
+@_typing.final
+class CustomerProfile(_message.Message):
+    """Who a customer is, derived from nothing later than `as_of_time`. Money is in the shop's currency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BUNDLE_VERSION_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    HORIZON_DAYS_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    SEGMENT_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    IS_OUTLIER_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    TIER_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    EXPECTED_VALUE_FIELD_NUMBER: _builtins.int
+    CHURN_PROBABILITY_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    DEGRADED_PARTS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of this call: the one given, or else made by the server. Never empty."""
+    bundle_version: _builtins.str
+    """Version of the bundle that answered. Never empty."""
+    customer_id: _builtins.str
+    """The customer asked for."""
+    horizon_days: _builtins.float
+    """How far expected value and churn look ahead of `as_of_time`, in days; above 0."""
+    segment_confidence: _builtins.float
+    """Probability that the customer belongs to `segment`, given what it bought; range [0, 1]. 0: an outlier."""
+    is_outlier: _builtins.bool
+    """True when the customer is far from every segment and was given the nearest. Default false."""
+    tier: Global___Tier.ValueType
+    """Value tier, by the expected value over the horizon; in a shop without money by the expected number of purchase lines."""
+    tier_confidence: _builtins.float
+    """How far that is from the nearest cut point that bounds the tier, as a share of the larger of the two; range [0, 1], 0 = on
+    the cut. It is no probability.
+    """
+    stage: Global___Stage.ValueType
+    """Where the customer stands. A rule over the other fields and `reasons`, so it has no confidence of its own."""
+    expected_value: _builtins.float
+    """Money expected over the horizon; at least 0. Unset: the shop gives no money."""
+    churn_probability: _builtins.float
+    """Probability that the customer buys nothing in the horizon; range [0, 1]. Unset: too little history to estimate it."""
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """All that is said here rests on data strictly before this time, which is the end of the bundle's data."""
+
+    @_builtins.property
+    def segment(self) -> Global___Segment:
+        """The group of customers with the same taste. Always set."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileReason]:
+        """Why, the strongest first."""
+
+    @_builtins.property
+    def voice(self) -> Global___Voice:
+        """What the customer says in reviews and messages. Unset: it wrote nothing before `as_of_time`."""
+
+    @_builtins.property
+    def degraded_parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of this profile that could not be known as they should, each with why, for example "churn_probability: too little
+        history to estimate it". Empty: none.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        bundle_version: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        horizon_days: _builtins.float = ...,
+        segment: Global___Segment | None = ...,
+        segment_confidence: _builtins.float = ...,
+        is_outlier: _builtins.bool = ...,
+        tier: Global___Tier.ValueType = ...,
+        tier_confidence: _builtins.float = ...,
+        stage: Global___Stage.ValueType = ...,
+        expected_value: _builtins.float | None = ...,
+        churn_probability: _builtins.float | None = ...,
+        reasons: _abc.Iterable[Global___ProfileReason] | None = ...,
+        voice: Global___Voice | None = ...,
+        degraded_parts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_churn_probability", b"_churn_probability", "_expected_value", b"_expected_value", "as_of_time", b"as_of_time", "churn_probability", b"churn_probability", "expected_value", b"expected_value", "segment", b"segment", "voice", b"voice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_churn_probability", b"_churn_probability", "_expected_value", b"_expected_value", "as_of_time", b"as_of_time", "bundle_version", b"bundle_version", "churn_probability", b"churn_probability", "customer_id", b"customer_id", "degraded_parts", b"degraded_parts", "expected_value", b"expected_value", "horizon_days", b"horizon_days", "is_outlier", b"is_outlier", "reasons", b"reasons", "request_id", b"request_id", "segment", b"segment", "segment_confidence", b"segment_confidence", "stage", b"stage", "tier", b"tier", "tier_confidence", b"tier_confidence", "voice", b"voice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__churn_probability: _TypeAlias = _typing.Literal["churn_probability"]  # noqa: Y015
+    _WhichOneofArgType__churn_probability: _TypeAlias = _typing.Literal["_churn_probability", b"_churn_probability"]  # noqa: Y015
+    _WhichOneofReturnType__expected_value: _TypeAlias = _typing.Literal["expected_value"]  # noqa: Y015
+    _WhichOneofArgType__expected_value: _TypeAlias = _typing.Literal["_expected_value", b"_expected_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__churn_probability) -> _WhichOneofReturnType__churn_probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_value) -> _WhichOneofReturnType__expected_value | None: ...
+
+Global___CustomerProfile: _TypeAlias = CustomerProfile  # noqa: Y015
+
+@_typing.final
+class ProfileReason(_message.Message):
+    """What a reason says of the customer is true of its own data before `as_of_time`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    code: Global___ProfileReasonCode.ValueType
+    """The kind of reason; a client should show nothing for a code that it does not know."""
+    strength: _builtins.float
+    """How much the reason says; range [0, 1]. Of two numbers compared: their distance as a share of the larger. Of something
+    bought: 1 - exp(-weight) of its weight in the log-likelihood of the segment. Of a runner-up: how probable it is beside the
+    segment. Of an outlier and a kept segment: 1. Of what compares with nothing: 0.
+    """
+    number: _builtins.float
+    """What was counted or measured, in `unit`; the code says what. Unset: the code says it all."""
+    unit: Global___ReasonUnit.ValueType
+    """Unit of `number` and `against`."""
+    against: _builtins.float
+    """What `number` is measured against; the code says what. Unset: nothing."""
+    name: _builtins.str
+    """Item id, topic or segment id, as the code says. Empty: none."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedScalarFieldContainer[Global___ProfilePart.ValueType]:
+        """The fields of the profile that it explains; at least one."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """The time that the code speaks of. Unset: none."""
+
+    def __init__(
+        self,
+        *,
+        code: Global___ProfileReasonCode.ValueType = ...,
+        parts: _abc.Iterable[Global___ProfilePart.ValueType] | None = ...,
+        strength: _builtins.float = ...,
+        number: _builtins.float | None = ...,
+        unit: Global___ReasonUnit.ValueType = ...,
+        against: _builtins.float | None = ...,
+        name: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_against", b"_against", "_number", b"_number", "against", b"against", "number", b"number", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_against", b"_against", "_number", b"_number", "against", b"against", "code", b"code", "name", b"name", "number", b"number", "parts", b"parts", "strength", b"strength", "time", b"time", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__against: _TypeAlias = _typing.Literal["against"]  # noqa: Y015
+    _WhichOneofArgType__against: _TypeAlias = _typing.Literal["_against", b"_against"]  # noqa: Y015
+    _WhichOneofReturnType__number: _TypeAlias = _typing.Literal["number"]  # noqa: Y015
+    _WhichOneofArgType__number: _TypeAlias = _typing.Literal["_number", b"_number"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__against) -> _WhichOneofReturnType__against | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__number) -> _WhichOneofReturnType__number | None: ...
+
+Global___ProfileReason: _TypeAlias = ProfileReason  # noqa: Y015
+
+@_typing.final
+class Voice(_message.Message):
+    """What a customer says in reviews and messages. Every confidence is in [0, 1) and grows with the number of texts and with how
+    plainly each speaks.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOOD_FIELD_NUMBER: _builtins.int
+    INTENTS_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    IS_DEGRADED_FIELD_NUMBER: _builtins.int
+    is_degraded: _builtins.bool
+    """True when labels that a language model should have given are missing, so that this rests on less. Default false."""
+    @_builtins.property
+    def mood(self) -> Global___Mood:
+        """How the customer feels about the shop. Unset: no text says so."""
+
+    @_builtins.property
+    def intents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Intent]:
+        """What the customer is up to, the likeliest first. Empty: no text says so."""
+
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Need]:
+        """What the customer cares about, the most mentioned first. Empty: nothing known."""
+
+    def __init__(
+        self,
+        *,
+        mood: Global___Mood | None = ...,
+        intents: _abc.Iterable[Global___Intent] | None = ...,
+        needs: _abc.Iterable[Global___Need] | None = ...,
+        is_degraded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mood", b"mood"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intents", b"intents", "is_degraded", b"is_degraded", "mood", b"mood", "needs", b"needs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Voice: _TypeAlias = Voice  # noqa: Y015
+
+@_typing.final
+class Mood(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    TREND_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Probability of a positive text less that of a negative one, newer texts count more; range [-1, 1]."""
+    trend: _builtins.float
+    """Score of the recent half of the texts less that of the earlier half; range [-2, 2]. Unset: fewer than four texts."""
+    confidence: _builtins.float
+    """Range [0, 1)."""
+    text_count: _builtins.int
+    """Texts that it was read from; at least 1."""
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest of them was written."""
+
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        trend: _builtins.float | None = ...,
+        confidence: _builtins.float = ...,
+        text_count: _builtins.int = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_trend", b"_trend", "last_time", b"last_time", "trend", b"trend"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_trend", b"_trend", "confidence", b"confidence", "last_time", b"last_time", "score", b"score", "text_count", b"text_count", "trend", b"trend"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__trend: _TypeAlias = _typing.Literal["trend"]  # noqa: Y015
+    _WhichOneofArgType__trend: _TypeAlias = _typing.Literal["_trend", b"_trend"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trend) -> _WhichOneofReturnType__trend | None: ...
+
+Global___Mood: _TypeAlias = Mood  # noqa: Y015
+
+@_typing.final
+class Intent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name, for example "buy", "hesitate" or "leave"."""
+    probability: _builtins.float
+    """Mean over the texts, newer ones count more; range [0, 1]."""
+    confidence: _builtins.float
+    """Range [0, 1)."""
+    text_count: _builtins.int
+    """Texts that it was read from; at least 1."""
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest of them was written."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        probability: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        text_count: _builtins.int = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "last_time", b"last_time", "name", b"name", "probability", b"probability", "text_count", b"text_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Intent: _TypeAlias = Intent  # noqa: Y015
+
+@_typing.final
+class Need(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASPECT_FIELD_NUMBER: _builtins.int
+    POLARITY_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    aspect: _builtins.str
+    """What it is about, in the shop's own words, for example "delivery"."""
+    polarity: _builtins.float
+    """-1 = complains of it, 1 = praises it; mean over the texts that mention it."""
+    confidence: _builtins.float
+    """Range [0, 1)."""
+    text_count: _builtins.int
+    """Texts that mention it; at least 1."""
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest of them was written."""
+
+    def __init__(
+        self,
+        *,
+        aspect: _builtins.str = ...,
+        polarity: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        text_count: _builtins.int = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect", b"aspect", "confidence", b"confidence", "last_time", b"last_time", "polarity", b"polarity", "text_count", b"text_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Need: _TypeAlias = Need  # noqa: Y015

@@ -26,10 +26,11 @@ if _version_not_supported:
 
 
 class RecommenderServiceStub:
-    """Recommends items to customers.
+    """Recommends items to customers, and says who they are.
 
     Status codes, besides gRPC's own:
     INVALID_ARGUMENT  a field of the request is wrong; the message starts with the path of the field, then a colon. Do not retry.
+    NOT_FOUND         of GetCustomerProfile only: there is no such profile. Do not retry before a newer bundle is loaded.
     UNAVAILABLE       no bundle is loaded yet; the health service says NOT_SERVING meanwhile. Retry later.
     INTERNAL          the server failed; the message quotes the request id, under which the server's log has the cause.
     """
@@ -45,13 +46,19 @@ class RecommenderServiceStub:
                 request_serializer=recsys_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=recsys_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
                 _registered_method=True)
+        self.GetCustomerProfile = channel.unary_unary(
+                '/recsys.v1.RecommenderService/GetCustomerProfile',
+                request_serializer=recsys_dot_v1_dot_recommender__pb2.GetCustomerProfileRequest.SerializeToString,
+                response_deserializer=recsys_dot_v1_dot_recommender__pb2.CustomerProfile.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
-    """Recommends items to customers.
+    """Recommends items to customers, and says who they are.
 
     Status codes, besides gRPC's own:
     INVALID_ARGUMENT  a field of the request is wrong; the message starts with the path of the field, then a colon. Do not retry.
+    NOT_FOUND         of GetCustomerProfile only: there is no such profile. Do not retry before a newer bundle is loaded.
     UNAVAILABLE       no bundle is loaded yet; the health service says NOT_SERVING meanwhile. Retry later.
     INTERNAL          the server failed; the message quotes the request id, under which the server's log has the cause.
     """
@@ -68,6 +75,15 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCustomerProfile(self, request, context):
+        """Who a customer is, and why: segment, value tier, lifecycle stage, expected value and churn as of the end of the data that
+        the bundle was made from, and what the customer says. One order before that time is enough. NOT_FOUND: the bundle has no
+        purchase of this customer, or more was sent back than bought in every order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +91,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.Recommend,
                     request_deserializer=recsys_dot_v1_dot_recommender__pb2.RecommendRequest.FromString,
                     response_serializer=recsys_dot_v1_dot_recommender__pb2.RecommendResponse.SerializeToString,
+            ),
+            'GetCustomerProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCustomerProfile,
+                    request_deserializer=recsys_dot_v1_dot_recommender__pb2.GetCustomerProfileRequest.FromString,
+                    response_serializer=recsys_dot_v1_dot_recommender__pb2.CustomerProfile.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -85,10 +106,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecommenderService:
-    """Recommends items to customers.
+    """Recommends items to customers, and says who they are.
 
     Status codes, besides gRPC's own:
     INVALID_ARGUMENT  a field of the request is wrong; the message starts with the path of the field, then a colon. Do not retry.
+    NOT_FOUND         of GetCustomerProfile only: there is no such profile. Do not retry before a newer bundle is loaded.
     UNAVAILABLE       no bundle is loaded yet; the health service says NOT_SERVING meanwhile. Retry later.
     INTERNAL          the server failed; the message quotes the request id, under which the server's log has the cause.
     """
@@ -110,6 +132,33 @@ class RecommenderService:
             '/recsys.v1.RecommenderService/Recommend',
             recsys_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
             recsys_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCustomerProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recsys.v1.RecommenderService/GetCustomerProfile',
+            recsys_dot_v1_dot_recommender__pb2.GetCustomerProfileRequest.SerializeToString,
+            recsys_dot_v1_dot_recommender__pb2.CustomerProfile.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,10 +13,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RecommenderServiceStub:
-    """Recommends items to customers.
+    """Recommends items to customers, and says who they are.
 
     Status codes, besides gRPC's own:
       INVALID_ARGUMENT  a field of the request is wrong; the message starts with the path of the field, then a colon. Do not retry.
+      NOT_FOUND         of GetCustomerProfile only: there is no such profile. Do not retry before a newer bundle is loaded.
       UNAVAILABLE       no bundle is loaded yet; the health service says NOT_SERVING meanwhile. Retry later.
       INTERNAL          the server failed; the message quotes the request id, under which the server's log has the cause.
     """
@@ -30,12 +31,18 @@ class RecommenderServiceStub:
     left out and named in `degraded_parts`. The list is empty only when no item may be recommended at all; fewer items than `k`
     are no error.
     """
+    GetCustomerProfile: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.GetCustomerProfileRequest, _recommender_pb2.CustomerProfile]
+    """Who a customer is, and why: segment, value tier, lifecycle stage, expected value and churn as of the end of the data that
+    the bundle was made from, and what the customer says. One order before that time is enough. NOT_FOUND: the bundle has no
+    purchase of this customer, or more was sent back than bought in every order.
+    """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Recommends items to customers.
+    """Recommends items to customers, and says who they are.
 
     Status codes, besides gRPC's own:
       INVALID_ARGUMENT  a field of the request is wrong; the message starts with the path of the field, then a colon. Do not retry.
+      NOT_FOUND         of GetCustomerProfile only: there is no such profile. Do not retry before a newer bundle is loaded.
       UNAVAILABLE       no bundle is loaded yet; the health service says NOT_SERVING meanwhile. Retry later.
       INTERNAL          the server failed; the message quotes the request id, under which the server's log has the cause.
     """
@@ -52,6 +59,17 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         Where the deadline of the call is near, or the server's own time for an answer is over, parts that are not yet done are
         left out and named in `degraded_parts`. The list is empty only when no item may be recommended at all; fewer items than `k`
         are no error.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCustomerProfile(
+        self,
+        request: _recommender_pb2.GetCustomerProfileRequest,
+        context: _grpc.ServicerContext,
+    ) -> _recommender_pb2.CustomerProfile:
+        """Who a customer is, and why: segment, value tier, lifecycle stage, expected value and churn as of the end of the data that
+        the bundle was made from, and what the customer says. One order before that time is enough. NOT_FOUND: the bundle has no
+        purchase of this customer, or more was sent back than bought in every order.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _grpc.Server) -> None: ...

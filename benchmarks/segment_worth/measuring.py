@@ -1,0 +1,163 @@
+"""One variant at one cut: trained as the product trains, asked as the product is asked, measured, and kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import offline_eval
+from benchmarks.segment_worth.histories import cut_down, fifths, n_baskets
+from benchmarks.segment_worth.variants import WITH, RegroupingFitter, Variant
+from offline_eval.evaluate import Measurements, Recommend, evaluate
+from offline_eval.metrics import parse_metrics
+from offline_eval.relevance import NothingRelevant, Truth, new_items, relevant_items
+from offline_eval.result import EvaluationResult
+from offline_eval.systems import EngineSystem, source_systems
+from recsys.bundle import Bundle, Histories
+from recsys.config import Config, PopularConfig, to_json
+from recsys.data.dataset import Dataset
+from recsys.engine import Engine, Snapshot
+from recsys.training.customers import purchases
+from recsys.training.pipeline import train_on
+from recsys.training.split import positive_lines, split_by_time
+from recsys.training.stages import Progress, Stages, source_digest, stage_seed
+from recsys.types import Flags, aware
+from segmentation.model import SegmentationModel
+
+METRICS = "NDCG@10,NDCG@20"
+K = 20
+ALL, DISCOVERY = "all purchases", "discovery"
+TruthOf = Callable[[Dataset, np.datetime64, np.datetime64, tuple[str, ...], Flags], Truth]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is the same for all variants and cuts.
+
+    lengths: baskets that histories are cut down to; n_thin: customers measured at each of them, at most
+    """
+
+    dataset: Dataset
+    config: Config
+    work: Path
+    lengths: tuple[int, ...]
+    n_thin: int
+    progress: Progress
+
+
+def measured(study: Study, cut: np.datetime64, variant: Variant) -> list[Measurements]:
+    """All tables of one variant at one cut; trained and measured once, then read from the work folder.
+
+    Each title has the systems "engine, VARIANT" and each source alone: all of them where groups are as found, else as "SOURCE, VARIANT"
+    those that count within a group.
+    """
+
+    def make(folder: Path) -> None:
+        path = _trained(study, cut, variant)
+        for number, part in enumerate(_tables(study, cut, variant, path)):
+            (folder / f"{number:02}.json").write_text(EvaluationResult(part, ()).to_json(), encoding="utf-8")
+        shutil.rmtree(path)
+
+    code = source_digest(Path(offline_eval.__file__).parent, Path(__file__).parent)
+    inputs = {
+        "data": study.dataset.fingerprint,
+        "config": to_json(study.config),
+        "cut": str(cut),
+        "variant": variant.name,
+        "thin": (study.lengths, study.n_thin),
+        "code of the benchmark": code,
+    }
+    folder = Stages(study.work / "measured", study.progress).run(f"{str(cut)[:10]}-{variant.name.replace(' ', '-')}", inputs, make)
+    return [EvaluationResult.from_json(path.read_text(encoding="utf-8")).measurements for path in sorted(folder.glob("*.json"))]
+
+
+def cuts(study: Study, n: int) -> list[np.datetime64]:
+    """`n` cuts, one evaluation period apart, the latest first and one period before the end of the data."""
+    end = study.dataset.interactions.times[-1] + np.timedelta64(1, "us")
+    return [end - (number + 1) * _period(study) for number in range(n)]
+
+
+def _period(study: Study) -> np.timedelta64:
+    return np.timedelta64(round(study.config.evaluation.period_days * 86_400), "s")
+
+
+def _trained(study: Study, cut: np.datetime64, variant: Variant) -> Path:
+    config = study.config
+    split = split_by_time(study.dataset, cut, config, np.random.default_rng(stage_seed(config.training.seed, "split")))
+    fitting = partial(RegroupingFitter, variant=variant)
+    out = study.work / "bundles" / variant.name.replace(" ", "-")
+    return train_on(split, config, out, work=study.work / "stages", progress=study.progress, fitting=fitting)
+
+
+def _tables(study: Study, cut: np.datetime64, variant: Variant, path: Path) -> list[Measurements]:
+    """Whole histories, then each length; all purchases, then discovery."""
+    bundle = Bundle.load(path)
+    tables = [_table(study, cut, variant, bundle, study.dataset, title, None) for title in (ALL, DISCOVERY)]
+    for n in study.lengths:
+        thin = cut_down(study.dataset, cut, n, study.config)
+        known = thin.before(cut)
+        n_customers = len(known.customers)
+        profiles = SegmentationModel.load(path / "segmentation").assign(purchases(known, study.config), n_customers, cut)
+        histories = Histories.of_interactions(known.interactions, n_customers)
+        less = replace(bundle, histories=histories, profiles=variant.regrouped(profiles))
+        tables += [_table(study, cut, variant, less, thin, title, n) for title in (ALL, DISCOVERY)]
+    return [table for table in tables if table is not None]
+
+
+def _table(
+    study: Study, cut: np.datetime64, variant: Variant, bundle: Bundle, shop: Dataset, title: str, length: int | None
+) -> Measurements | None:
+    """None where nobody has a relevant item."""
+    truth_of: TruthOf = relevant_items if title == ALL else new_items
+    recommendable = study.dataset.before(cut).catalogue().recommendable
+    positive = study.config.data.positive_events
+    try:
+        truth = truth_of(shop, cut, cut + _period(study), positive, recommendable)
+    except NothingRelevant:
+        return None
+    truth = {customer: gains for customer, gains in truth.items() if bundle.profile(customer) is not None}
+    sizes = n_baskets(positive_lines(study.dataset.before(cut), study.config), len(bundle.customers))
+    size_of = {customer: int(sizes[bundle.customers.number(customer)]) for customer in truth}
+    if length is not None:
+        truth = _drawn({customer: gains for customer, gains in truth.items() if size_of[customer] >= length}, study.n_thin, length)
+        title = f"{title}, last {length} basket{'s' if length > 1 else ''}"
+    if not truth:
+        return None
+    systems = _systems(bundle, study.config, variant, title)
+    slices = _slices(bundle, truth, size_of) if length is None else {}
+    return evaluate(systems, truth, aware(cut), parse_metrics(METRICS), title=title, slices=slices, progress=study.progress)
+
+
+def _drawn(truth: Truth, n: int, seed: int) -> Truth:
+    """At most `n` customers, the same for every variant."""
+    customers = sorted(truth)
+    chosen = np.random.default_rng(seed).permutation(len(customers))[:n]
+    return {customers[at]: truth[customers[at]] for at in sorted(chosen)}
+
+
+def _systems(bundle: Bundle, config: Config, variant: Variant, title: str) -> dict[str, Recommend]:
+    engine, snapshot = Engine(bundle), Snapshot.of(bundle)
+    strategy = config.evaluation.strategy if title.startswith(ALL) else config.evaluation.discovery_strategy or config.evaluation.strategy
+    systems: dict[str, Recommend] = {f"engine, {variant.name}": EngineSystem(engine, snapshot, strategy)}
+    for name, system in source_systems(engine, snapshot, strategy, K).items():
+        source = config.sources[name]
+        if variant.kind == WITH:
+            systems[name] = system
+        elif isinstance(source, PopularConfig) and source.within != "shop":
+            systems[f"{name}, {variant.name}"] = system
+    return systems
+
+
+def _slices(bundle: Bundle, truth: Truth, size_of: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    profiles = {customer: profile for customer in truth if (profile := bundle.profile(customer)) is not None}
+    histories = fifths(np.array([size_of[customer] for customer in truth]))
+    return {
+        "segment": {customer: profile.segment for customer, profile in profiles.items()},
+        "tier": {customer: profile.tier for customer, profile in profiles.items()},
+        "history": dict(zip(truth, histories, strict=True)),
+    }

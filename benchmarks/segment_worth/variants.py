@@ -1,0 +1,84 @@
+"""Who counts as being in which segment and tier: as found, all in one, or dealt out anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.data.dataset import Dataset
+from recsys.training.customers import Customers
+from recsys.training.parts import Fitter
+from segmentation.profile import Profiles
+
+WITH, WITHOUT, SHUFFLED = "with", "without", "shuffled"
+SEATS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of grouping customers; all else in the engine is the same.
+
+    with:     segments and tiers as they were found.
+    without:  everybody is in one segment and one tier, so that no feature and no source tells groups apart. The sources that count
+              within a segment then count the whole shop: the engine keeps as many candidates, and gains none by that alone.
+    shuffled: each customer has the segment and tier of another one. shuffle: number of the permutation
+    """
+
+    kind: str
+    shuffle: int = 0
+
+    @property
+    def name(self) -> str:
+        """As printed."""
+        return f"{self.kind} {self.shuffle}" if self.kind == SHUFFLED else self.kind
+
+    def regrouped(self, profiles: Profiles) -> Profiles:
+        """The same profiles with the variant's segments and tiers; customers who never bought have none."""
+        if self.kind == WITHOUT:
+            rows = np.where(np.asarray(profiles.segment) >= 0, 0, -1)
+            return replace(profiles, segment=rows.astype(np.int16), tier=rows.astype(np.int8))
+        if self.kind == SHUFFLED:
+            donors = donors_of(np.asarray(profiles.segment) >= 0, self.shuffle)
+            return replace(profiles, segment=np.asarray(profiles.segment)[donors], tier=np.asarray(profiles.tier)[donors])
+        return profiles
+
+
+def donors_of(has_bought: NDArray[np.bool_], shuffle: int) -> NDArray[np.intp]:
+    """Whose groups each customer gets: a permutation of those who bought; who did not keeps its own number. (n_customers,)
+
+    As more customers come to buy, nearly all keep their donor: groups that changed at random from one period to the next would harm
+    an engine more than wrong ones do. So one permutation of many seats is drawn, and followed until it leads to a customer who bought.
+    """
+    n = len(has_bought)
+    following = np.random.default_rng(shuffle).permutation(max(SEATS, n))
+    is_donor = np.zeros(len(following), np.bool_)
+    is_donor[:n] = has_bought
+    donors = np.arange(n)
+    waiting = np.flatnonzero(has_bought)
+    at = waiting
+    while len(waiting):
+        at = following[at]
+        found = is_donor[at]
+        donors[waiting[found]] = at[found]
+        waiting, at = waiting[~found], at[~found]
+    return donors
+
+
+@dataclass(frozen=True)
+class RegroupingFitter(Fitter):
+    """Fits every part as the product does, on the groups of a variant; parts that know no groups are shared by all variants."""
+
+    variant: Variant
+
+    def parts(self, known: Dataset, as_of: np.datetime64, customers: Customers, profiles_folder: Path, texts: Path) -> dict[str, Path]:
+        """As the product's, with regrouped profiles; the true ones still decide who keeps which segment later."""
+
+        def regroup(folder: Path) -> None:
+            self.variant.regrouped(Profiles.load(profiles_folder)).save(folder)
+
+        if self.variant.kind != WITH:
+            profiles_folder = self.run("regrouped", {"profiles": profiles_folder.name, "variant": self.variant.name}, regroup)
+        return super().parts(known, as_of, customers, profiles_folder, texts)

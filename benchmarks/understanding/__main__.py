@@ -1,0 +1,54 @@
+"""Parse, run, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import benchmarks.understanding
+from benchmarks.text.bench import Bench
+from benchmarks.understanding import aspects, chinese, distilled, few_shot
+from recsys.config import TextConfig
+from recsys.threads import limit_threads
+
+RUNS: dict[str, Callable[[Bench], None]] = {
+    "chinese": chinese.run,
+    "few-shot": few_shot.run,
+    "aspects": aspects.run,
+    "distilled": distilled.run,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0, or 1 where the public data are not there."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.understanding",
+        description=benchmarks.understanding.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=sorted(RUNS))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the public data")
+    parser.add_argument("--work", type=Path, default=Path(".understanding-benchmark"), help="folder for what is kept between runs")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--trunk", default=TextConfig().trunk, help="the BERT that is measured")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every fine-tuning, in JSON")
+    parser.add_argument("--model", type=Path, help="for distilled: a .gguf file or folder; unset = that of the package")
+    args = parser.parse_args(arguments)
+    settings = {name: json.loads(value) for name, value in (setting.split("=", 1) for setting in args.set)}
+    bench = Bench(args.data, args.work, "", args.threads, args.trunk, settings)
+    runs: dict[str, Callable[[Bench], None]] = {**RUNS, "distilled": partial(distilled.run, model=args.model)}
+    try:
+        with limit_threads(args.threads):
+            runs[args.what](bench)
+    except FileNotFoundError as error:
+        print(f"--data must name the folder of the public data sets: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

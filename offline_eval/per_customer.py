@@ -1,0 +1,86 @@
+"""Results of each customer as a Parquet file, to be kept, compared elsewhere, or brought from elsewhere to be judged.
+
+One row per query: `customer_id`; `time` (ISO 8601) and `table`, which may be absent where there is one of each; a column of numbers for
+each metric under its printed name ("NDCG@10"), null = no value; any column of strings whose name starts with "slice:" is a kind of slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from offline_eval.evaluate import Measurements
+from offline_eval.metrics import Metric, parse_metrics
+from recsys.errors import DataError
+
+SLICE = "slice:"
+TABLE = "all purchases"
+_NOT_METRICS = ("customer_id", "time", "table")
+
+
+def write_values(tables: Sequence[Measurements], system: str, path: Path) -> None:
+    """Write what was measured of one system; metrics of whole sets of lists have no value per customer and are left out.
+
+    Raises:
+        ValueError: the system was not measured.
+    """
+    pq.write_table(pa.concat_tables([_table(measured, system) for measured in tables], promote_options="default"), path)
+
+
+def read_values(path: Path) -> list[Measurements]:
+    """Measurements of one system, named after the file, one per table.
+
+    Raises:
+        DataError: the file is no Parquet, lacks customers or metrics, has a column that is none of the above, or a query twice.
+    """
+    try:
+        frame = pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    metrics = _metrics(path, [name for name in frame.columns if name not in _NOT_METRICS and not name.startswith(SLICE)])
+    if "customer_id" not in frame or frame["customer_id"].isna().any() or not metrics or not len(frame):
+        raise DataError(f"{path} needs rows with a customer_id and at least one metric, for example NDCG@10; it has: {', '.join(frame)}")
+    titles = frame["table"].fillna(TABLE).astype(str) if "table" in frame else pd.Series(TABLE, frame.index)
+    try:
+        return [_measured(str(title), path.stem, rows, metrics) for title, rows in frame.groupby(titles, sort=False)]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _metrics(path: Path, names: Sequence[str]) -> list[Metric]:
+    try:
+        metrics = [parse_metrics(name)[0] for name in names]
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; other columns are {', '.join(_NOT_METRICS)} and those that start with {SLICE!r}") from error
+    of_sets = next((metric for metric in metrics if metric.is_of_sets), None)
+    if of_sets is not None:
+        raise DataError(f"{path}: {of_sets} is of all lists together and has no value per customer; leave it out")
+    return metrics
+
+
+def _measured(title: str, system: str, rows: pd.DataFrame, metrics: Sequence[Metric]) -> Measurements:
+    times = rows["time"].astype(str) if "time" in rows else [""] * len(rows)
+    return Measurements(
+        title=title,
+        systems=(system,),
+        metrics=tuple(map(str, metrics)),
+        customers=tuple(rows["customer_id"].astype(str)),
+        times=tuple(times),
+        slices={name.removeprefix(SLICE): tuple(rows[name].fillna("none").astype(str)) for name in rows.columns if name.startswith(SLICE)},
+        values=rows[[str(metric) for metric in metrics]].to_numpy(np.float64, na_value=np.nan).T[None],
+    )
+
+
+def _table(measured: Measurements, system: str) -> pa.Table:
+    if system not in measured.systems:
+        raise ValueError(f"{system!r} was not measured; measured were: {', '.join(measured.systems)}")
+    values = measured.values[measured.systems.index(system)]
+    columns: dict[str, object] = {"table": [measured.title] * len(measured.customers), "customer_id": list(measured.customers)}
+    columns |= {"time": list(measured.times)} | {f"{SLICE}{kind}": list(labels) for kind, labels in measured.slices.items()}
+    columns |= {metric: pa.array(column, from_pandas=True) for metric, column in zip(measured.metrics, values, strict=True)}
+    return pa.table(columns)

@@ -1,0 +1,242 @@
+"""What customers say, as of a time: mood, intents and needs of one customer, or the columns of all of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.errors import SegmentationError
+from segmentation.portraits import Wrote
+from segmentation.purchases import Floats, Ints, Reals, Times
+
+NEVER = np.datetime64("NaT", "us")
+
+
+@dataclass(frozen=True)
+class Mood:
+    """How a customer feels about the shop.
+
+    score:      P(positive) - P(negative), in [-1, 1]; mean over the texts, recent ones count more
+    trend:      score of the recent half of the texts less that of the earlier half, in [-2, 2]; NaN = fewer than four texts
+    confidence: in [0, 1); grows with recent texts and with how sure each is
+    last_time:  of the newest text, UTC
+    """
+
+    score: float
+    trend: float
+    confidence: float
+    n_texts: int
+    last_time: dt.datetime
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a customer is up to. probability: mean over the texts, recent ones count more; in [0, 1]; the rest as in `Mood`."""
+
+    name: str
+    probability: float
+    confidence: float
+    n_texts: int
+    last_time: dt.datetime
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a customer cares about. polarity: -1 = complains of it, 1 = praises it; mean over the texts that mention it."""
+
+    aspect: str
+    polarity: float
+    confidence: float
+    n_texts: int
+    last_time: dt.datetime
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What one customer says.
+
+    mood:        None = no text that its mood could be read from
+    intents:     the likeliest first; empty = no text that an intent could be read from
+    needs:       the most mentioned first
+    is_degraded: a language model should have taught what reads these texts, and failed for some or all it was asked
+    """
+
+    mood: Mood | None
+    intents: tuple[Intent, ...]
+    needs: tuple[Need, ...]
+    is_degraded: bool
+
+
+@dataclass(frozen=True)
+class Said:
+    """How much was read of each customer: parallel arrays of length n.
+
+    confidence: in [0, 1), NaN = nothing read; float32
+    n_texts:    int32
+    last_time:  of the newest text, NaT = none; datetime64[us]
+    """
+
+    confidence: Floats
+    n_texts: Ints
+    last_time: Times
+
+    @staticmethod
+    def nothing(n: int) -> Said:
+        return Said(np.full(n, np.nan, np.float32), np.zeros(n, np.int32), np.full(n, NEVER))
+
+    def of(self, row: int) -> dict[str, Any]:
+        """The fields that `Mood`, `Intent` and `Need` share."""
+        moment: dt.datetime = self.last_time[row].astype("datetime64[us]").item()
+        return {
+            "confidence": float(self.confidence[row]),
+            "n_texts": int(self.n_texts[row]),
+            "last_time": moment.replace(tzinfo=dt.UTC),
+        }
+
+
+@dataclass(frozen=True)
+class Voices:
+    """What customers 0 .. n - 1 say, as parallel arrays; NaN, 0 and NaT where a customer wrote nothing that could be read.
+
+    n_texts:      texts with words in them, each counted once; int32 (n,)
+    degraded:     as Voice.is_degraded; bool (n,)
+    mood_score, mood_trend: as in `Mood`; float32 (n,)
+    mood, intent: how much was read for them
+    intents:      names; intent_probability: float32 (n, n_intents)
+    aspects:      names of what needs are about
+    need_offsets: needs of customer c are rows need_offsets[c] to need_offsets[c + 1], the most mentioned first; int64 (n + 1,)
+    need_aspect:  rows of aspects; int16; need_polarity: float32; need: how much was read for them; (n_needs,)
+    """
+
+    n_texts: Ints
+    degraded: NDArray[np.bool_]
+    mood_score: Floats
+    mood_trend: Floats
+    mood: Said
+    intents: tuple[str, ...]
+    intent_probability: Floats
+    intent: Said
+    aspects: tuple[str, ...]
+    need_offsets: NDArray[np.int64]
+    need_aspect: NDArray[np.int16]
+    need_polarity: Floats
+    need: Said
+
+    def __post_init__(self) -> None:
+        arrays, n, n_needs = self._arrays(), len(self.n_texts), len(self.need_aspect)
+        lengths = {name: len(column) for name, column in arrays.items()}
+        expected = {name: n + 1 if name == "need_offsets" else n_needs if name.startswith("need") else n for name in arrays}
+        if lengths != expected or self.intent_probability.shape != (n, len(self.intents)):
+            raise ValueError(f"columns of voices differ in length: {lengths}, {len(self.intents)} intents")
+
+    def __len__(self) -> int:
+        return len(self.n_texts)
+
+    @staticmethod
+    def nothing(n_customers: int) -> Voices:
+        """Nobody wrote anything."""
+        return Voices(
+            n_texts=np.zeros(n_customers, np.int32),
+            degraded=np.zeros(n_customers, np.bool_),
+            mood_score=np.full(n_customers, np.nan, np.float32),
+            mood_trend=np.full(n_customers, np.nan, np.float32),
+            mood=Said.nothing(n_customers),
+            intents=(),
+            intent_probability=np.empty((n_customers, 0), np.float32),
+            intent=Said.nothing(n_customers),
+            aspects=(),
+            need_offsets=np.zeros(n_customers + 1, np.int64),
+            need_aspect=np.empty(0, np.int16),
+            need_polarity=np.empty(0, np.float32),
+            need=Said.nothing(0),
+        )
+
+    def of(self, customer_num: int) -> Voice | None:
+        """The voice of one customer; None for one who wrote nothing, or whose number is not among these."""
+        if not 0 <= customer_num < len(self) or not self.n_texts[customer_num]:
+            return None
+        mood = None
+        if self.mood.n_texts[customer_num]:
+            score, trend = float(self.mood_score[customer_num]), float(self.mood_trend[customer_num])
+            mood = Mood(score, trend, **self.mood.of(customer_num))
+        needs = range(int(self.need_offsets[customer_num]), int(self.need_offsets[customer_num + 1]))
+        return Voice(
+            mood,
+            self._intents_of(customer_num),
+            tuple(Need(self.aspects[self.need_aspect[row]], float(self.need_polarity[row]), **self.need.of(row)) for row in needs),
+            bool(self.degraded[customer_num]),
+        )
+
+    def _intents_of(self, customer_num: int) -> tuple[Intent, ...]:
+        if not self.intent.n_texts[customer_num]:
+            return ()
+        likely = self.intent_probability[customer_num]
+        shared = self.intent.of(customer_num)
+        return tuple(Intent(self.intents[row], float(likely[row]), **shared) for row in np.argsort(-likely, kind="stable"))
+
+    def columns(self) -> tuple[tuple[str, ...], Reals]:
+        """Names and one row per customer, float64 (n, m): what value and churn may learn from; NaN = not known.
+
+        Voices of one `VoiceModel` have the same names, of letters, digits and underscores, all different.
+        """
+        needs = np.full((len(self), len(self.aspects)), np.nan)
+        owners = np.repeat(np.arange(len(self)), np.diff(self.need_offsets))
+        needs[owners, self.need_aspect] = self.need_polarity
+        singles = {
+            "voice_texts": self.n_texts,
+            "voice_mood": self.mood_score,
+            "voice_mood_trend": self.mood_trend,
+            "voice_mood_confidence": self.mood.confidence,
+        }
+        names = [*singles, *(f"voice_intent_{name}" for name in self.intents), *(f"voice_need_{name}" for name in self.aspects)]
+        rows = np.column_stack([*singles.values(), self.intent_probability, needs]).astype(np.float64)
+        return tuple(re.sub(r"\W", "_", name) for name in names), rows
+
+    def wrote(self) -> Wrote:
+        """Which customers speak of which aspects."""
+        owners = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.need_offsets))
+        return Wrote(owners, np.asarray(self.need_aspect, np.int32), self.aspects)
+
+    def save(self, folder: Path) -> None:
+        """Write one .npy per column and voices.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, column in self._arrays().items():
+            np.save(folder / f"{name}.npy", column)
+        names = {"intents": self.intents, "aspects": self.aspects}
+        (folder / "voices.json").write_text(json.dumps(names, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Voices:
+        """Read what `save` wrote; columns are memory-mapped. SegmentationError: a file is missing or damaged."""
+        try:
+            names = json.loads((folder / "voices.json").read_text(encoding="utf-8"))
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in Voices.nothing(0)._arrays()}
+            return Voices(**_nested(arrays), intents=tuple(names["intents"]), aspects=tuple(names["aspects"]))
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise SegmentationError(f"{folder} does not hold voices as Voices.save writes them: {error!r}") from error
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Every array by the name of its file; those of a `Said` after its own name and a dot."""
+        found: dict[str, NDArray[Any]] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Said):
+                found |= {f"{name}.{part}": column for part, column in vars(value).items()}
+            elif isinstance(value, np.ndarray):
+                found[name] = value
+        return found
+
+
+def _nested(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Arguments of `Voices` from arrays by the names of their files."""
+    found: dict[str, Any] = {name: column for name, column in arrays.items() if "." not in name}
+    for name in ("mood", "intent", "need"):
+        found[name] = Said(*(arrays[f"{name}.{part}"] for part in ("confidence", "n_texts", "last_time")))
+    return found

@@ -1,0 +1,130 @@
+"""`segrec eval gate`: may the new bundle replace the old one? Exit 0 = yes, 1 = no, and which promise it breaks by how much, 2 = usage."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from offline_eval.evaluate import Measurements
+from offline_eval.facts import bundle_facts
+from offline_eval.gate import UNDECIDED, WORSE, GatePolicy, GateResult, Verdict, gate, load_policy
+from offline_eval.metrics import parse_metrics
+from offline_eval.per_customer import read_values
+from offline_eval.result import without_nan
+from recsys.bundle import Bundle
+from recsys.data.dataset import Dataset
+from recsys.errors import ConfigError, DataError
+from segrec.console import output, steps
+from segrec.evaluation import measure_bundle
+from serving.bundles import newest_bundle
+
+_STYLES = {WORSE: "bold red", UNDECIDED: "yellow"}
+
+
+def eval_gate(
+    new: Annotated[Path, typer.Argument(exists=True, help="A bundle, a folder of bundles, or a Parquet file of results per customer.")],
+    old: Annotated[Path, typer.Argument(exists=True, help="What it would replace; the same kinds.")],
+    policy: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TOML file of what is protected; see docs/gate.md.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of the imported shop that bundles are measured on.")] = Path("shops/shop"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say whether the new is worse than the old on any protected metric and slice by more than its margin; exit 1 when it is.
+
+    Example: segrec eval gate bundles/new bundles/old --policy gate.toml --data shops/mine
+    """
+    try:
+        read = load_policy(policy)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    result = judge(new, old, read, data)
+    if as_json:
+        print(json.dumps(without_nan(_content(result)), ensure_ascii=False, allow_nan=False, indent=2))
+    else:
+        output().print(gate_table(result))
+        output().print(headline(result), soft_wrap=True)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+def judge(new: Path, old: Path, policy: GatePolicy, data: Path) -> GateResult:
+    """Measure or read both sides and judge them.
+
+    Raises:
+        DataError: the two cannot be compared, or lack what the policy protects.
+    """
+    loaded = {path: Bundle.load(newest_bundle(path)) for path in (new, old) if path.is_dir()}
+    measured = _measured(loaded, old if old in loaded else new, policy, data) if loaded else {}
+    sides = [measured[path] if path in measured else read_values(path) for path in (new, old)]
+    try:
+        return gate(sides[0], sides[1], policy)
+    except ValueError as error:
+        raise DataError(f"{new} cannot be judged against {old}: {error}") from error
+
+
+def gate_table(result: GateResult) -> Table:
+    """A row per promise and slice."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("table", "metric", "slice"):
+        table.add_column(name)
+    for name in ("customers", "old", "new", "change", "margin", "p", "least seen", "verdict"):
+        table.add_column(name, justify="right")
+    for verdict in result.verdicts:
+        table.add_row(*_cells(verdict))
+    return table
+
+
+def headline(result: GateResult) -> Text:
+    """The answer, and what stands against it."""
+    policy = result.policy
+    how = f"{len(result.verdicts)} promises at {policy.alpha:.0%} together ({policy.correction}), rule of {policy.rule}"
+    undecided = sum(verdict.state == UNDECIDED for verdict in result.verdicts)
+    if not result.failed:
+        unsure = f"; {undecided} are undecided: {undecided} times 'least seen' is what might have been missed" if undecided else ""
+        return Text(f"PASS: nothing protected is shown to be worse by more than its margin; {how}{unsure}", style="green")
+    return Text(f"FAIL: {how}\n" + "\n".join(f"  {_reason(verdict)}" for verdict in result.failed), style="red")
+
+
+def _measured(loaded: dict[Path, Bundle], reference: Path, policy: GatePolicy, data: Path) -> dict[Path, list[Measurements]]:
+    """The engine of each bundle alone; what is known of items comes from the reference for both, or embeddings would differ."""
+    dataset = Dataset.load(data)
+    periods = {(bundle.as_of, bundle.config.evaluation.period_days, bundle.config.data.positive_events) for bundle in loaded.values()}
+    if len(periods) > 1:
+        raise DataError(
+            f"the bundles are to be measured on different periods or events: {' and '.join(map(str, periods))}; "
+            "train both as of one time, with one evaluation.period_days and data.positive_events"
+        )
+    old, metrics = loaded[reference], parse_metrics(policy.metrics)
+    facts = None
+    if old.as_of is not None and any(metric.needs_facts for metric in metrics):
+        facts = bundle_facts(old, dataset, old.as_of)
+    with steps() as progress:
+        return {path: measure_bundle(bundle, dataset, policy.metrics, progress, alone=True, facts=facts) for path, bundle in loaded.items()}
+
+
+def _cells(verdict: Verdict) -> list[Text]:
+    style = _STYLES.get(verdict.state, "")
+    numbers = (verdict.old, verdict.new, verdict.difference)
+    shown = [f"{verdict.n:,}", *(f"{number:.4f}" for number in numbers[:2]), f"{numbers[2]:+.4f}", f"{verdict.margin:.4f}"]
+    shown += [f"{verdict.p:.4f}", "-" if verdict.detectable != verdict.detectable else f"{verdict.detectable:.4f}"]
+    return [Text(verdict.table), Text(verdict.metric), Text(verdict.slice), *map(Text, shown), Text(verdict.state, style=style)]
+
+
+def _reason(verdict: Verdict) -> str:
+    share = f" ({verdict.difference / verdict.old:+.1%})" if verdict.old else ""
+    what = f"{verdict.metric} of {verdict.slice!r} in {verdict.table!r}"
+    change = f"{verdict.old:.4f} -> {verdict.new:.4f}, {verdict.difference:+.4f}{share}, margin {verdict.margin:.4f}, p {verdict.p:.4f}"
+    return f"{what} is {'worse' if verdict.state == WORSE else 'not shown to hold'}: {change}, {verdict.n:,} customers"
+
+
+def _content(result: GateResult) -> dict[str, object]:
+    return {
+        "passed": not result.failed,
+        "policy": result.policy.model_dump(mode="json"),
+        "verdicts": [asdict(verdict) for verdict in result.verdicts],
+    }

@@ -1,0 +1,137 @@
+"""The benchmark of segments' worth: its shuffles and shortened histories by hand, and the whole command on the shop of even and odd."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from world import DAY
+
+from benchmarks.segment_worth.__main__ import main
+from benchmarks.segment_worth.histories import FIFTHS, basket_numbers, cut_down, fifths, n_baskets
+from benchmarks.segment_worth.tables import beside
+from benchmarks.segment_worth.variants import SHUFFLED, WITH, WITHOUT, Variant, donors_of
+from offline_eval.evaluate import Measurements
+from recsys.bundle import Bundle
+from recsys.config import Config
+from recsys.data.dataset import Dataset
+from recsys.types import Interactions
+
+
+@settings(max_examples=20, deadline=None)
+@given(bought=st.lists(st.booleans(), max_size=60), shuffle=st.integers(1, 5))
+def test_a_shuffle_permutes_those_who_bought(bought: list[bool], shuffle: int) -> None:
+    has_bought = np.array(bought, np.bool_)
+    donors = donors_of(has_bought, shuffle)
+    assert sorted(donors[has_bought]) == np.flatnonzero(has_bought).tolist()
+    assert donors[~has_bought].tolist() == np.flatnonzero(~has_bought).tolist()
+
+
+def test_new_customers_leave_nearly_all_shuffles_as_they_were() -> None:
+    before, after = donors_of(np.ones(1000, np.bool_), 1), donors_of(np.ones(1020, np.bool_), 1)
+    assert np.mean(before == after[:1000]) > 0.95
+    assert np.mean(before == np.arange(1000)) < 0.02
+
+
+def test_groups_are_as_found_or_one_or_dealt_out_anew(loaded_bundle: Bundle) -> None:
+    found = loaded_bundle.profiles
+    assert Variant(WITH).regrouped(found) is found
+    one, dealt = Variant(WITHOUT).regrouped(found), Variant(SHUFFLED, 1).regrouped(found)
+    assert set(one.segment) == set(one.tier) == {0}
+    assert np.bincount(dealt.segment).tolist() == np.bincount(found.segment).tolist()
+    assert np.bincount(dealt.tier).tolist() == np.bincount(found.tier).tolist()
+    assert not np.array_equal(dealt.segment, found.segment)
+    assert one.expected_value is dealt.expected_value is found.expected_value
+
+
+def lines(*rows: tuple[int, int, int]) -> Interactions:
+    """From (customer, day, basket), by day."""
+    customers, days, baskets = (np.array(column, np.int32) for column in zip(*rows, strict=True))
+    n = len(rows)
+    times = np.datetime64("2024-01-01T00:00:00", "us") + days * DAY
+    ones = np.ones(n, np.float32)
+    return Interactions(customers, np.zeros(n, np.int32), np.full(n, 2, np.int8), times, baskets, ones, ones)
+
+
+PAST = lines((0, 1, 5), (1, 2, 6), (0, 3, 7), (0, 3, 7), (-1, 4, 8), (0, 5, -1), (0, 5, -1), (0, 6, -1))
+
+
+def test_baskets_are_counted_from_the_last() -> None:
+    assert basket_numbers(PAST).tolist() == [3, 0, 2, 2, -1, 1, 1, 0]
+    assert n_baskets(PAST, 3).tolist() == [4, 1, 0]
+
+
+@pytest.mark.parametrize(("n", "left"), [(1, [1, 4, 7]), (2, [1, 4, 5, 6, 7]), (3, [1, 2, 3, 4, 5, 6, 7]), (9, list(range(8)))])
+def test_a_past_is_cut_down_to_its_last_baskets(small_dataset: Dataset, n: int, left: list[int]) -> None:
+    after = lines((0, 20, 9), (0, 21, 10))
+    columns = {name: np.concatenate([getattr(PAST, name), getattr(after, name)]) for name in vars(PAST)}
+    shop = replace(small_dataset, interactions=Interactions(**columns))
+    cut = PAST.times[-1] + DAY
+    assert cut_down(shop, cut, n, Config()).interactions.times.tolist() == [*PAST.times[left].tolist(), *after.times.tolist()]
+
+
+def test_fifths_by_length_of_history() -> None:
+    assert fifths(np.arange(10)) == [label for label in FIFTHS for _ in range(2)]
+    assert set(fifths(np.full(5, 3))) == {FIFTHS[0]}
+
+
+def test_only_answers_to_the_same_queries_stand_beside_one_another() -> None:
+    one = Measurements("t", ("a",), ("NDCG@10",), ("c1", "c2"), ("now", "now"), {}, np.zeros((1, 1, 2)))
+    both = beside([one, replace(one, systems=("b",))])
+    assert both.systems == ("a", "b")
+    assert both.values.shape == (2, 1, 2)
+    with pytest.raises(ValueError, match="other queries"):
+        beside([one, replace(one, customers=("c1", "c3"))])
+
+
+CONFIG = """
+[training]
+n_threads = 1
+n_ranking_periods = 2
+max_queries_per_period = 30
+[segmentation]
+n_segments = 2
+[sources.als]
+kind = "als"
+factors = 8
+iterations = 5
+[rankers.home]
+train_on = "home"
+n_trees = 10
+min_data_in_leaf = 5
+[rankers.discovery]
+train_on = "discovery"
+n_trees = 10
+min_data_in_leaf = 5
+"""
+
+
+def test_the_segment_speaks_where_it_is_known_and_the_work_is_kept(
+    small_shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even customers like even items: popularity within the found segment knows this, popularity in the shop does not."""
+    (tmp_path / "shop.toml").write_text(CONFIG)
+    command = ["--shop", str(small_shop), "--config", str(tmp_path / "shop.toml"), "--cuts", "1", "--shuffles", "1", "--lengths", "1"]
+    command += ["--work", str(tmp_path / "work"), "--json", str(tmp_path / "worth.json")]
+    main(command)
+    printed = capsys.readouterr().out
+    for said in ("all purchases", "discovery", "last 1 basket", "engine, shuffled 1", "covers 0 in"):
+        assert said in printed
+    found = json.loads((tmp_path / "worth.json").read_text())
+    of_lengths = {f"{title}, {length}" for title in ("all purchases", "discovery") for length in ("last 1 basket", "thin histories")}
+    assert set(found) == {"all purchases", "discovery", *of_lengths}
+    for table in found.values():
+        means = {system: of["NDCG@10"] for system, of in table["means"].items()}
+        assert means["popular_segment"] > 1.2 * means["popular_segment, without"]
+        assert means["popular_segment"] > 1.2 * means["popular_segment, shuffled 1"]
+    assert not list((tmp_path / "work" / "bundles").glob("*/*"))
+
+    main(command)
+    again = capsys.readouterr()
+    assert again.out == printed
+    assert "boosting" not in again.err
