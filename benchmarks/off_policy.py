@@ -1,6 +1,6 @@
 """Off-policy estimates against published numbers, and their intervals against known truth.
 
-    python -m benchmarks.off_policy open-bandit [--obp FOLDER] [--data ../shared/data]
+    python -m benchmarks.off_policy open-bandit --data FOLDER [--obp FOLDER]
     python -m benchmarks.off_policy coverage [--repetitions 2000] [--only far rare]
 
 `open-bandit`: campaign `all` as its publishers evaluated it, beside their figures, then what our limits say of it; campaigns men and women,
@@ -51,6 +51,9 @@ WORLDS = {
     "rare": World(n_units=4_000, visits=1, n_actions=10, level=-4.6, logging=0.3, evaluated=1.2),
     "at the limit": World(n_units=100, visits=4, n_actions=20, level=-1, logging=-0.3, evaluated=1.5),
     "few customers": World(n_units=60, visits=20, n_actions=10, level=-1, logging=0.3, evaluated=1.2),
+    "one large customer": World(n_units=60, visits=20, n_actions=10, level=-1, logging=0.3, evaluated=1.2, largest=600),
+    "very unequal": World(n_units=60, visits=20, n_actions=10, level=-1, logging=0.3, evaluated=1.2, tail=1.0),
+    "unequal": World(n_units=400, visits=2, n_actions=10, level=-1, logging=0.3, evaluated=1.2, tail=2.0),
     "no support": World(n_units=500, visits=4, n_actions=10, level=-2, logging=0.3, evaluated=1.2, absent=1),
     "lists": World(n_units=800, visits=2, n_actions=8, level=-2, logging=0.2, evaluated=0.8, n_places=3),
     "lists read down": World(n_units=800, visits=2, n_actions=8, level=-2, logging=0.2, evaluated=0.8, n_places=3, cascade=0.7),
@@ -65,7 +68,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     published = commands.add_parser("open-bandit", help="beside published numbers")
     published.add_argument("--obp", type=Path, help="folder of the package obp 0.4.1; default: the installed one")
-    published.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the public data sets")
+    published.add_argument(
+        "--data", type=Path, required=True, help="folder with openbandit_random.parquet and openbandit_bts.parquet, one row per impression"
+    )
     covering = commands.add_parser("coverage", help="of intervals, where the truth is known")
     covering.add_argument("--repetitions", type=int, default=2_000)
     covering.add_argument("--resamples", type=int, default=1_000)
@@ -86,8 +91,9 @@ def open_bandit(obp: Path | None, data: Path) -> None:
     """
     if obp is None:
         raise SystemExit("campaign `all` comes with the wheel obp 0.4.1: pip install --no-deps obp==0.4.1, or give its folder with --obp")
-    if not (data / "openbandit_bts.parquet").exists():
-        raise SystemExit(f"{data / 'openbandit_bts.parquet'} is missing; give the folder of the public data sets with --data")
+    for name in ("openbandit_random.parquet", "openbandit_bts.parquet"):
+        if not (data / name).exists():
+            raise SystemExit(f"{data / name} is missing; give the folder that holds it with --data")
     show_quick_start(obp)
     Console(width=120).print(published_table(obp))
     for campaign in ("men", "women"):

@@ -27,6 +27,8 @@ class World:
     moods:               spread of the customers' log-odds, which makes rows of one customer alike
     cascade:             each further place is looked at with this probability if the one above it earned nothing, else never; None = always
     absent:              actions (by number) that the log never shows
+    largest:             lists that the first customer gets instead; None = as all others
+    tail:                customers get `visits` lists times a Pareto number of this index, at most 1,000 times; None = all as many
     """
 
     n_units: int
@@ -39,6 +41,8 @@ class World:
     moods: float = 0.5
     cascade: float | None = None
     absent: int = 0
+    largest: int | None = None
+    tail: float | None = None
     seed: int = 1
 
     @cached_property
@@ -73,7 +77,7 @@ class World:
 
     def draw(self, rng: np.random.Generator) -> tuple[Decisions, ActionProbabilities, Doubles]:
         """A log, the evaluated policy at its rows, and the segment of each row as features."""
-        units = np.repeat(np.arange(self.n_units), self.visits)
+        units = np.repeat(np.arange(self.n_units), self._visits(rng))
         segments = rng.integers(0, N_SEGMENTS, self.n_units)[units]
         moods = rng.normal(0, self.moods, self.n_units)[units]
         actions = self._actions(segments, rng)
@@ -95,11 +99,20 @@ class World:
         )
         return log, chances, np.eye(N_SEGMENTS)[rows]
 
+    def _visits(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Lists of each customer; they say nothing of how the customer is."""
+        visits = np.full(self.n_units, self.visits, np.int64)
+        if self.tail is not None:
+            visits = np.asarray(np.floor(self.visits * np.minimum(1 + rng.pareto(self.tail, self.n_units), 1_000)), np.int64)
+        if self.largest is not None:
+            visits[0] = self.largest
+        return visits
+
     def _actions(self, segments: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
         """What the log shows; (n_lists, n_places)."""
         edges = self.log_policy.cumsum(axis=1)[segments][:, None, :]
         chosen = (edges < rng.random((len(segments), self.n_places, 1))).sum(axis=2)
-        return np.minimum(chosen, self.n_actions - 1)
+        return np.asarray(np.minimum(chosen, self.n_actions - 1), np.intp)
 
     def _rewards(self, segments: NDArray[np.intp], moods: Doubles, actions: NDArray[np.intp], rng: np.random.Generator) -> Doubles:
         """(n_lists, n_places)"""

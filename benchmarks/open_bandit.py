@@ -1,7 +1,8 @@
 """The samples of the Open Bandit Dataset, and what its publishers measured on them.
 
 Campaign `all` and the priors of the Bernoulli Thompson sampler come with the wheel obp 0.4.1 (`pip install --no-deps obp==0.4.1`);
-nothing of it is imported, only its files are read. Campaigns `men` and `women` are two Parquet files with one row per impression.
+nothing of it is imported, only its files are read. Campaigns `men` and `women` are two Parquet files, one per logging policy, with one row
+per impression: campaign, timestamp, item_id, position, click, propensity_score and more.
 
 Source:
     Saito, Aihara, Matsutani & Narita (2021), NeurIPS Datasets and Benchmarks.

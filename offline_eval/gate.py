@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,7 +24,7 @@ from scipy.special import ndtri
 
 from offline_eval.evaluate import Measurements
 from offline_eval.hypotheses import POWER, flipped, holm
-from offline_eval.metrics import parse_metrics
+from offline_eval.metrics import Metric, parse_metrics
 from offline_eval.result import OVERALL, paired_rows, slices_of
 from offline_eval.significance import Doubles, per_customer
 from recsys.errors import ConfigError
@@ -33,6 +33,9 @@ from recsys.keys import Section, nearest
 N_FLIPS = 20_000
 
 WORSE, HOLDS, UNDECIDED = "worse", "holds", "undecided"
+
+_OF_HITS = ("Serendipity", "Revenue", "Margin")
+_ROUNDING = 1e-12
 
 
 class Protected(Section):
@@ -62,12 +65,14 @@ class Protected(Section):
 class GatePolicy(Section):
     """What a gate asks; a TOML file with one [[protect]] for each promise."""
 
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that is taken of a wrong verdict")
+    alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="chance of any false alarm (harm), or of letting pass what breaks a promise (safety)"
+    )
     rule: Literal["harm", "safety"] = Field(
         "harm", description="harm = stop what is shown to be worse; safety = let pass only what is shown not to be worse (non-inferiority)"
     )
     correction: Literal["max-t", "holm"] = Field(
-        "max-t", description="how the chance of any false alarm among all promises is kept to alpha"
+        "max-t", description="how the chance of any false alarm, that something is worse, is kept to alpha over all promises"
     )
     seed: int = Field(7, ge=0, description="of the flips")
     protect: tuple[Protected, ...] = Field(min_length=1, description="the promises")
@@ -83,19 +88,22 @@ class Verdict:
     """What was found for one metric of one slice.
 
     n:          customers with a value on both sides
-    difference: new less old; positive is better only where higher is
-    low, high:  one-sided bounds of the difference towards worse and towards better, as it would be if higher were better:
-                above -margin the first says that it holds; below -margin the second says that it is worse (corrected). NaN = no bound
+    n_dropped:  queries that have a value on the old side and none on the new, and so are not judged
+    difference: new less old, as are its bounds; a rise is worse where lower_is_better, else better
+    low, high:  bounds of the difference, one-sided each; NaN = no bound. The one towards worse is at alpha: within the margin it says
+                "holds". The one towards better is corrected: beyond the margin it says "worse" (under Holm: already its first step)
     margin:     in the metric's unit
     p:          that so bad a surplus is luck, corrected over all promises
-    detectable: the least fall beyond the margin that is found 4 times in 5, in the metric's unit (corrected)
-    state:      "worse", "holds" or "undecided"
+    detectable: the least fall beyond the margin that is found 4 times in 5, in the metric's unit (corrected); NaN where nobody differs
+    state:      "worse", "holds" or "undecided"; undecided for n = 0, where all other numbers are NaN
     """
 
     table: str
     metric: str
     slice: str
+    lower_is_better: bool
     n: int
+    n_dropped: int
     old: float
     new: float
     difference: float
@@ -116,14 +124,20 @@ class GateResult:
 
     @property
     def failed(self) -> tuple[Verdict, ...]:
-        """What stops the new: what is worse, and under the rule of safety also what is undecided."""
+        """What stops the new: what is worse, and under the rule of safety also what is undecided, unless the old has no value there."""
         passing = (HOLDS,) if self.policy.rule == "safety" else (HOLDS, UNDECIDED)
-        return tuple(verdict for verdict in self.verdicts if verdict.state not in passing)
+        return tuple(verdict for verdict in self.verdicts if verdict.state not in passing and (verdict.n or verdict.n_dropped))
 
 
 @dataclass(frozen=True)
 class _Question:
-    """One metric of one slice. customers: of each query with both values; old, new: their values; sign: -1 = lower is better."""
+    """One metric of one slice.
+
+    customers: of each query with both values
+    old, new:  their values
+    sign:      -1 = lower is better
+    n_dropped: queries with a value on the old side only
+    """
 
     promise: Protected
     slice: str
@@ -131,6 +145,7 @@ class _Question:
     old: Doubles
     new: Doubles
     sign: int
+    n_dropped: int
 
     @property
     def margin(self) -> float:
@@ -172,32 +187,62 @@ def gate(new: Sequence[Measurements], old: Sequence[Measurements], policy: GateP
         new, old: one per table, of the same queries.
 
     Raises:
-        ValueError: a table, metric or slice of the policy was not measured, no customer has a value, or the queries differ.
+        ValueError: a table, metric or slice of the policy was not measured, no customer of a slice that is named has a value, the new
+            lacks a value that it must have, a value is infinite, or the queries differ.
     """
-    questions = [question for promise in policy.protect for question in _questions(promise, _of(new, promise), _of(old, promise))]
+    questions = _without_repeats(
+        question for promise in policy.protect for question in _questions(promise, _of(new, promise), _of(old, promise))
+    )
+    judged = iter(_judge([question for question in questions if question.customers], policy))
+    return GateResult(policy, tuple(next(judged) if question.customers else _unseen(question) for question in questions))
+
+
+def _judge(questions: Sequence[_Question], policy: GatePolicy) -> list[Verdict]:
+    """Of questions that somebody answers."""
+    if not questions:
+        raise ValueError("nobody has a value of anything that is protected")
     sums, counts, scaled = _columns(questions)
     observed = scaled.sum(axis=0)
     flips = np.concatenate(list(flipped(scaled, np.random.default_rng(policy.seed), N_FLIPS)))
     reach = limits(flips, policy.alpha, policy.correction)
     p = _p_values(flips, observed, policy)
     single = _quantile(flips, policy.alpha)
-    verdicts = [
+    return [
         _verdict(question, sums[:, column], counts[:, column], p[column], single[column], reach[column], policy)
         for column, question in enumerate(questions)
     ]
-    return GateResult(policy, tuple(verdicts))
+
+
+def _without_repeats(questions: Iterable[_Question]) -> list[_Question]:
+    """A slice that a policy names twice with one margin is asked once: asked twice it would cost power under Holm."""
+    kept: dict[tuple[object, ...], _Question] = {}
+    for question in questions:
+        promise = question.promise
+        kept.setdefault((promise.table, promise.metric, promise.margin, promise.relative_margin, question.slice), question)
+    return list(kept.values())
 
 
 def _questions(promise: Protected, new: Measurements, old: Measurements) -> Iterator[_Question]:
     order, ours, theirs = paired_rows(old, new), _column(promise, new), _column(promise, old)
-    sign = -1 if parse_metrics(promise.metric)[0].lower_is_better else 1
+    metric = parse_metrics(promise.metric)[0]
     for name, rows in _chosen(promise, old):
         before, after = old.columns(rows)[0, theirs], new.columns(order[rows])[0, ours]
-        both = np.isfinite(before) & np.isfinite(after)
-        if not both.any():
-            raise ValueError(f"no customer of {name!r} has a value of {promise.metric} in {promise.table!r}")
+        where = f"{promise.metric} of {name!r} in {promise.table!r}"
+        if np.isinf(before).any() or np.isinf(after).any():
+            raise ValueError(f"{where} has infinite values")
+        both = ~np.isnan(before) & ~np.isnan(after)
+        n_dropped = int((~np.isnan(before) & np.isnan(after)).sum())
+        if n_dropped and _always_has_a_value(metric):
+            raise ValueError(f"{where}: {n_dropped} queries have a value on the old side and none on the new; an empty list counts 0")
+        if name in promise.slices and not both.any():
+            raise ValueError(f"no customer has a value of {where} on both sides")
         customers = [old.customers[row] for row in rows[both]]
-        yield _Question(promise, name, customers, before[both], after[both], sign)
+        yield _Question(promise, name, customers, before[both], after[both], -1 if metric.lower_is_better else 1, n_dropped)
+
+
+def _always_has_a_value(metric: Metric) -> bool:
+    """Whether only what was bought decides if there is a value; of other metrics a short list, or none, may say nothing."""
+    return not metric.needs_facts or metric.name in _OF_HITS
 
 
 def _column(promise: Protected, measured: Measurements) -> int:
@@ -265,33 +310,41 @@ def _verdict(question: _Question, sums: Doubles, counts: Doubles, p: float, sing
     mean = sums.sum() / n_queries
     scatter = sums[counts > 0] - counts[counts > 0] * mean
     error = np.sqrt((scatter**2).sum() * n / (n - 1)) / n_queries if n > 1 else np.nan
-    low, high = mean - _reach(single, n) * error, mean + _reach(limit, n) * error
+    with np.errstate(invalid="ignore"):  # an infinite reach of no error at all: no bound
+        low, high = mean - _reach(single, n) * error, mean + _reach(limit, n) * error
     state = WORSE if p <= policy.alpha and mean < 0 else HOLDS if low > 0 else UNDECIDED
-    margin = question.margin
-    least = (_reach(limit, n) + ndtri(POWER)) * error
-    return Verdict(
-        table=question.promise.table,
-        metric=question.promise.metric,
-        slice=question.slice,
+    margin, (before, after) = question.margin, (float(question.old.mean()), float(question.new.mean()))
+    bounds = [question.sign * (bound - margin) for bound in (low, high)][:: question.sign]
+    moved = error > _ROUNDING * abs(mean) and bool((question.new != question.old).any())
+    least = (_reach(limit, n) + ndtri(POWER)) * error if moved else np.nan
+    return replace(
+        _unseen(question),
         n=n,
-        old=float(question.old.mean()),
-        new=float(question.new.mean()),
-        difference=float(question.new.mean() - question.old.mean()),
-        low=_bound(low - margin),
-        high=_bound(high - margin),
+        old=before,
+        new=after,
+        difference=after - before,
+        low=_or_nan(bounds[0]),
+        high=_or_nan(bounds[1]),
         margin=margin,
         p=float(p),
-        detectable=_bound(least),
+        detectable=_or_nan(least),
         state=state,
     )
 
 
+def _unseen(question: _Question) -> Verdict:
+    """Of a question that nobody answers."""
+    promise, unknown = question.promise, (np.nan,) * 8
+    return Verdict(promise.table, promise.metric, question.slice, question.sign < 0, 0, question.n_dropped, *unknown, UNDECIDED)
+
+
 def _reach(limit: float, n: int) -> float:
     """How many standard errors a sum divided by the root of its squares reaches at a limit; infinite where n customers never do."""
-    return float(limit * np.sqrt((n - 1) / (n - limit**2))) if limit**2 < n else np.inf
+    room = n - limit**2
+    return float(limit * np.sqrt((n - 1) / room)) if room > _ROUNDING * n else np.inf
 
 
-def _bound(number: float) -> float:
+def _or_nan(number: float) -> float:
     return float(number) if np.isfinite(number) else np.nan
 
 

@@ -1,11 +1,13 @@
 """Results of each customer as a Parquet file, to be kept, compared elsewhere, or brought from elsewhere to be judged.
 
-One row per query: `customer_id`; `time` (ISO 8601) and `table`, which may be absent where there is one of each; a column of numbers for
-each metric under its printed name ("NDCG@10"), null = no value; any column of strings whose name starts with "slice:" is a kind of slice.
+One row per query: `customer_id`; `time` (timestamps or ISO 8601, UTC unless said) and `table`, which may be absent where there is one
+of each; a column of numbers for each metric under its printed name ("NDCG@10"), null = no value; any column of strings whose name starts
+with "slice:" is a kind of slice.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +18,28 @@ import pyarrow.parquet as pq
 
 from offline_eval.evaluate import Measurements
 from offline_eval.metrics import Metric, parse_metrics
+from offline_eval.significance import Doubles
 from recsys.errors import DataError
+
+log = logging.getLogger(__name__)
 
 SLICE = "slice:"
 TABLE = "all purchases"
 _NOT_METRICS = ("customer_id", "time", "table")
+_SHARES = ("Serendipity", "CategoryDiversity")
+_ROUNDING = 1e-6
+"""How far beyond 0 or 1 a share may lie that was reckoned in single precision."""
 
 
 def write_values(tables: Sequence[Measurements], system: str, path: Path) -> None:
-    """Write what was measured of one system; metrics of whole sets of lists have no value per customer and are left out.
+    """Write what was measured of one system; metrics of whole sets of lists have no value per customer: the log says which are left out.
 
     Raises:
         ValueError: the system was not measured.
     """
+    left_out = dict.fromkeys(metric for measured in tables if measured.exposures for metric in measured.exposures.metrics)
+    if left_out:
+        log.warning("%s are of all lists together, have no value per customer, and are not in %s", ", ".join(left_out), path)
     pq.write_table(pa.concat_tables([_table(measured, system) for measured in tables], promote_options="default"), path)
 
 
@@ -36,7 +47,8 @@ def read_values(path: Path) -> list[Measurements]:
     """Measurements of one system, named after the file, one per table.
 
     Raises:
-        DataError: the file is no Parquet, lacks customers or metrics, has a column that is none of the above, or a query twice.
+        DataError: the file is no Parquet, lacks customers or metrics, has a column that is none of the above, a query twice, or a
+            value that its metric cannot have.
     """
     try:
         frame = pq.read_table(path).to_pandas()
@@ -64,16 +76,37 @@ def _metrics(path: Path, names: Sequence[str]) -> list[Metric]:
 
 
 def _measured(title: str, system: str, rows: pd.DataFrame, metrics: Sequence[Metric]) -> Measurements:
-    times = rows["time"].astype(str) if "time" in rows else [""] * len(rows)
+    values = rows[[str(metric) for metric in metrics]].to_numpy(np.float64, na_value=np.nan).T
+    for metric, column in zip(metrics, values, strict=True):
+        _check(metric, column)
     return Measurements(
         title=title,
         systems=(system,),
         metrics=tuple(map(str, metrics)),
         customers=tuple(rows["customer_id"].astype(str)),
-        times=tuple(times),
+        times=_times(rows),
         slices={name.removeprefix(SLICE): tuple(rows[name].fillna("none").astype(str)) for name in rows.columns if name.startswith(SLICE)},
-        values=rows[[str(metric) for metric in metrics]].to_numpy(np.float64, na_value=np.nan).T[None],
+        values=values[None],
     )
+
+
+def _check(metric: Metric, values: Doubles) -> None:
+    if np.isinf(values).any():
+        raise ValueError(f"{metric} has {np.isinf(values).sum()} infinite values")
+    wrong = (values < -_ROUNDING) | (values > 1 + _ROUNDING)
+    if wrong.any() and (not metric.needs_facts or metric.name in _SHARES):
+        raise ValueError(f"{metric} lies in [0, 1], yet {wrong.sum()} values do not, for example {values[wrong][0]:g}")
+
+
+def _times(rows: pd.DataFrame) -> tuple[str, ...]:
+    """As our own measurements write them, so that queries pair; "" = not said."""
+    if "time" not in rows:
+        return ("",) * len(rows)
+    times = pd.to_datetime(rows["time"], utc=True, format="ISO8601", errors="coerce").dt.floor("us")
+    unread = rows["time"][times.isna() & rows["time"].notna()]
+    if len(unread):
+        raise ValueError(f"time {unread.iloc[0]!r} is no timestamp and not ISO 8601")
+    return tuple("" if pd.isna(time) else time.isoformat() for time in times)
 
 
 def _table(measured: Measurements, system: str) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -34,12 +34,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much better a system is than a reference on one metric and slice, paired by query.
+    """How much better a system is than a reference on one metric and slice, over the queries for which both have a value.
 
     difference: of the means; relative: as a share of the reference's mean, 0.04 = 4 % better
     p:          that so large a difference is luck, by flipping signs; NaN = no customer has a value on both sides
     p_holm, p_bh: p corrected after Holm and after Benjamini-Hochberg, over the slices of one kind for one metric; "overall" stands alone
-    detectable: the least true difference that so many customers show 4 times in 5 at 5 %, in the metric's unit; NaN for one customer
+    detectable: the least true difference that so many customers show 4 times in 5 at 5 %, in the metric's unit; NaN for one
+                customer, and where nobody differs
     detectable_relative: the same as a share of the reference's mean
     """
 
@@ -148,7 +149,7 @@ def compare(
     flips = rng.spawn(1)[0]  # intervals stay as they are, whatever is tested beside them
     comparisons = []
     for name, rows in slices_of(measurements):
-        columns = np.concatenate([measurements.columns(rows)[ours], other.columns(order[rows])[theirs]]).T
+        columns = _paired(measurements.columns(rows)[ours], other.columns(order[rows])[theirs])
         customers = _customers(measurements, rows)
         resampled = bootstrap(customers, columns, rng, n_resamples)
         tests = _tests(customers, columns, flips)
@@ -158,6 +159,12 @@ def compare(
             told = Comparison(system, reference, metric, name, resampled.difference(*pair), resampled.relative(*pair), p)
             comparisons.append(replace(told, detectable=least, detectable_relative=share))
     return _corrected(comparisons)
+
+
+def _paired(ours: Doubles, theirs: Doubles) -> Doubles:
+    """Both as columns, without a value wherever either has none; (n_metrics, n) each, (n, 2 * n_metrics) together."""
+    lacking = np.isnan(ours) | np.isnan(theirs)
+    return np.where(np.concatenate([lacking, lacking]), np.nan, np.concatenate([ours, theirs])).T
 
 
 def _tests(customers: list[str], columns: Doubles, rng: np.random.Generator) -> list[tuple[float, float, float]]:
@@ -173,7 +180,7 @@ def _tests(customers: list[str], columns: Doubles, rng: np.random.Generator) -> 
         scatter = ((sums - counts * (sums.sum(axis=0) / n_queries)) ** 2).sum(axis=0)
         errors = np.sqrt(scatter * n / (n - 1)) / n_queries
         usual = np.nansum(theirs, axis=0) / np.count_nonzero(~np.isnan(theirs), axis=0)
-        least = np.array([minimum_detectable(error) for error in errors])
+        least = np.where(errors > 0, minimum_detectable(1.0) * errors, np.nan)
         shares = np.where(usual != 0, least / np.abs(usual), np.nan)
     return [(_or_nan(a), _or_nan(b), _or_nan(c)) for a, b, c in zip(p, least, shares, strict=True)]
 
@@ -220,18 +227,24 @@ def _exposures(measured: Mapping[str, Any]) -> Exposures | None:
 
 
 def paired_rows(measurements: Measurements, other: Measurements) -> NDArray[np.intp]:
-    """Rows of the other measurements in the order of the queries of the first.
+    """Rows of the other measurements in the order of the queries of the first; a side without times has the one time of the other.
 
     Raises:
         ValueError: the two were made of different queries.
     """
-    row_of = {query: row for row, query in enumerate(other.queries)}
-    unpaired = set(row_of).symmetric_difference(measurements.queries)
+    queries, row_of = _timed(measurements, other), {query: row for row, query in enumerate(_timed(other, measurements))}
+    unpaired = set(row_of).symmetric_difference(queries)
     if unpaired:
         raise ValueError(
             f"{len(unpaired)} queries were asked of one side only, for example {min(unpaired)}; measure both on the same customers"
         )
-    return np.array([row_of[query] for query in measurements.queries], np.intp)
+    return np.array([row_of[query] for query in queries], np.intp)
+
+
+def _timed(measurements: Measurements, other: Measurements) -> Sequence[tuple[str, str]]:
+    if any(measurements.times) or len(set(other.times)) > 1:
+        return measurements.queries
+    return [(other.times[0], customer) for customer in measurements.customers]
 
 
 def without_nan(value: Any) -> Any:

@@ -41,7 +41,7 @@ class VoiceConfig(Section):
     intent_half_life_days: float = Field(30, gt=0, description="a text this old counts half for intents, which pass sooner")
     n_labelled: int = Field(300, ge=0, description="texts that a language model labels for each question; 0 = none, although there is one")
     max_texts: int = Field(6000, ge=1, description="texts, drawn at random, that reading is learnt from")
-    max_texts_per_customer: int = Field(20, ge=1, description="so many texts of a customer are read, the newest")
+    max_texts_per_customer: int = Field(20, ge=1, description="so many texts of one customer, drawn at random, that reading is learnt from")
     max_aspects: int = Field(
         12, ge=0, description="things that customers may praise or complain of, the most mentioned; 0 = none are looked for"
     )

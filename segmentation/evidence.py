@@ -179,7 +179,7 @@ def order_facts(
         interval_days=interval.astype(np.float32),
         spend=summed(known_values),
         recent_orders=recent_orders.astype(np.int32),
-        recent_spend=summed(np.where(orders.times >= start, known_values, 0.0)),
+        recent_spend=summed(known_values * (orders.times >= start)),  # NaN stays NaN
     )
 
 

@@ -21,7 +21,7 @@ from segmentation.probes import BOTH, Probe
 from segmentation.purchases import Floats
 from segmentation.terms import find_terms
 from segmentation.text_heads import Eye, TextHead, sureness
-from segmentation.words import UNSPACED, tokens
+from segmentation.words import UNSPACED, public_pieces, tokens
 
 MAX_TERMS = 120
 CLAUSES_PER_TERM, CLAUSES_TO_COMPARE = 30, 600
@@ -100,8 +100,11 @@ def find_needs(
     gazetteer: Gazetteer | None,
     rng: np.random.Generator,
 ) -> NeedsModel:
-    """Aspects without a language model: terms of at least `min_texts` of the texts that opinions are of, put together by meaning."""
-    pieces = [clauses(text) for text in texts]
+    """Aspects without a language model: terms of at least `min_texts` of the texts that opinions are of, put together by meaning.
+
+    Personal data is not looked at: names of aspects are for everybody to read.
+    """
+    pieces = [[clause for piece in public_pieces(text) for clause in clauses(piece)] for text in texts]
     terms = find_terms(pieces, min_texts, gazetteer)[:MAX_TERMS]
     phrases = Phrases({term.run: term.wording for term in terms})
     said = [(wording, clause) for own in pieces for clause in own for _, wording, _ in phrases.find(clause)]

@@ -8,7 +8,7 @@ probe says so. What even the better of these cannot tell from chance is not read
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,6 +70,24 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Rivalry:
+    """How another reader does beside a probe: believed where it tells something and no less than words that it did not hear of.
+
+    difference: of macro F1, its own less that of the words alone: the bounds of SURE of the resamples; the rest as in `Verdict`
+    """
+
+    macro_f1: float
+    difference: tuple[float, float]
+    kappa: float
+    kappa_low: float
+
+    @property
+    def is_believed(self) -> bool:
+        """Told apart from chance, and no worse than words beyond it."""
+        return self.kappa_low > 0 and self.difference[1] >= 0
+
+
+@dataclass(frozen=True)
 class Verdict:
     """How a probe was judged, by cross-validation over near-duplicates kept together.
 
@@ -80,6 +98,7 @@ class Verdict:
     difference: of macro F1, both less words alone: the bounds of SURE of the resamples
     kappa:      Cohen's, of what reads: 0 = as by chance; kappa_low: its lower bound
     calibration_error: mean distance of the highest probability from how often it is right (10 bins)
+    rival:      another reader's, of the same texts and resamples
     """
 
     by: str
@@ -90,6 +109,7 @@ class Verdict:
     kappa: float | None = None
     kappa_low: float | None = None
     calibration_error: float | None = None
+    rival: Rivalry | None = None
 
     def facts(self) -> dict[str, Any]:
         """For a manifest."""
@@ -97,7 +117,14 @@ class Verdict:
 
 
 def fit_probe(
-    texts: Sequence[str], labels: NDArray[np.integer], classes: Sequence[str], embeddings: Floats, *, seed: int, n_threads: int
+    texts: Sequence[str],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    embeddings: Floats,
+    *,
+    seed: int,
+    n_threads: int,
+    rival: NDArray[np.integer] | None = None,
 ) -> tuple[Probe | None, Verdict]:
     """What reads texts as the labelled ones were, and how it was judged; None = refused. The same for equal seed and threads.
 
@@ -105,24 +132,48 @@ def fit_probe(
         texts: distinct, or near it; equal ones are one text with several labels.
         labels: rows of classes, (n,).
         embeddings: of the texts, (n, dim).
+        rival: what another reader takes the texts for, rows of classes, (n,); it is judged beside the probe.
     """
     from threadpoolctl import threadpool_limits
 
-    rng = np.random.default_rng(seed)
-    groups = near_duplicates(texts)
     n_texts = {name: int((labels == row).sum()) for row, name in enumerate(classes)}
-    kept = [row for row in range(len(classes)) if len(np.unique(groups[labels == row])) >= MIN_PER_CLASS]
-    if len(kept) < 2:
+    rows, groups, lesson = _learnable(texts, labels, classes, embeddings)
+    if len(lesson.classes) < 2:
         return None, Verdict("", f"fewer than two classes have {MIN_PER_CLASS} labelled texts that differ", n_texts, {})
-    rows = np.flatnonzero(np.isin(labels, kept))
-    groups = np.unique(groups[rows], return_inverse=True)[1]
-    lesson = _Lesson(
-        [texts[row] for row in rows.tolist()], np.searchsorted(kept, labels[rows]), tuple(classes[row] for row in kept), embeddings[rows]
-    )
+    rng = np.random.default_rng(seed)
     with threadpool_limits(n_threads):
         trials = _try(lesson, _folds(groups, lesson.targets, rng))
-        verdict = _judge(trials, lesson.targets, groups, n_texts, rng)
+        weights = _resamples(groups, rng)
+        verdict = _judge(trials, lesson.targets, weights, n_texts)
+        if rival is not None:
+            number = {name: at for at, name in enumerate(lesson.classes)}
+            decisions = np.array([number.get(classes[row], len(number)) for row in rival[rows].tolist()])
+            verdict = replace(verdict, rival=_rivalry(decisions, trials[WORDS].decisions, lesson.targets, weights))
         return (_probe(lesson, trials[verdict.by]) if verdict.by else None), verdict
+
+
+def words_macro_f1(texts: Sequence[str], labels: NDArray[np.integer], classes: Sequence[str], *, seed: int, n_threads: int) -> float:
+    """Macro F1 that words alone reach on texts that they were not taught by, as `fit_probe` finds it; 0 = too few labels."""
+    from threadpoolctl import threadpool_limits
+
+    _, groups, lesson = _learnable(texts, labels, classes, np.zeros((len(texts), 0), np.float32))
+    if len(lesson.classes) < 2:
+        return 0.0
+    with threadpool_limits(n_threads):
+        trial = _try(lesson, _folds(groups, lesson.targets, np.random.default_rng(seed)), (WORDS,))[WORDS]
+    return float(_macro_f1(_tables(trial.decisions, lesson.targets, np.ones((1, len(groups)))))[0])
+
+
+def _learnable(
+    texts: Sequence[str], labels: NDArray[np.integer], classes: Sequence[str], embeddings: Floats
+) -> tuple[NDArray[np.intp], NDArray[np.intp], _Lesson]:
+    """The rows of the texts whose class has enough of them, their near-duplicates by number, and what is learnt from these texts."""
+    groups = near_duplicates(texts)
+    kept = [row for row in range(len(classes)) if len(np.unique(groups[labels == row])) >= MIN_PER_CLASS]
+    rows = np.flatnonzero(np.isin(labels, kept))
+    names = tuple(classes[row] for row in kept)
+    lesson = _Lesson([texts[row] for row in rows.tolist()], np.searchsorted(kept, labels[rows]), names, embeddings[rows])
+    return rows, np.unique(groups[rows], return_inverse=True)[1], lesson
 
 
 def macro_f1_bounds(decisions: NDArray[np.integer], targets: NDArray[np.integer], seed: int) -> tuple[float, float, float]:
@@ -191,17 +242,19 @@ def _folds(groups: NDArray[np.intp], targets: NDArray[np.intp], rng: np.random.G
     return fold[groups]
 
 
-def _try(lesson: _Lesson, folds: NDArray[np.intp]) -> dict[str, _Trial]:
+_WAYS = {EMBEDDING: (EMBEDDING,), WORDS: (WORDS,), BOTH: (EMBEDDING, WORDS)}
+
+
+def _try(lesson: _Lesson, folds: NDArray[np.intp], tried: Sequence[str] = tuple(_WAYS)) -> dict[str, _Trial]:
     known = [np.flatnonzero(folds != fold).tolist() for fold in range(N_FOLDS)]
     by_words: list[Features] = [fit_words([lesson.texts[row] for row in rows]).features(lesson.texts) for rows in known]
     features: dict[str, Sequence[Features]] = {EMBEDDING: [lesson.embeddings] * N_FOLDS, WORDS: by_words}
     strengths, logits = {}, {}
-    for way, tried in _STRENGTHS.items():
-        found = {strength: _held_out(features[way], lesson, folds, strength) for strength in tried}
+    for way in sorted({way for name in tried for way in _WAYS[name]}):
+        found = {strength: _held_out(features[way], lesson, folds, strength) for strength in _STRENGTHS[way]}
         strengths[way] = min(found, key=lambda strength: _log_loss(found[strength], lesson.targets))
         logits[way] = found[strengths[way]]
-    ways = {EMBEDDING: [EMBEDDING], WORDS: [WORDS], BOTH: [EMBEDDING, WORDS]}
-    return {name: _mixed({way: logits[way] for way in members}, strengths, lesson) for name, members in ways.items()}
+    return {name: _mixed({way: logits[way] for way in _WAYS[name]}, strengths, lesson) for name in tried}
 
 
 def _held_out(features: Sequence[Features], lesson: _Lesson, folds: NDArray[np.intp], strength: float) -> Reals:
@@ -259,12 +312,24 @@ def _log_loss(logits: Reals, targets: NDArray[np.intp]) -> float:
     return float((normal - logits[np.arange(len(targets)), targets]).mean())
 
 
-def _judge(
-    trials: dict[str, _Trial], targets: NDArray[np.intp], groups: NDArray[np.intp], n_texts: dict[str, int], rng: np.random.Generator
-) -> Verdict:
-    """Which way of reading is used; resamples are of near-duplicates together."""
-    drawn = rng.multinomial(groups.max() + 1, np.full(groups.max() + 1, 1 / (groups.max() + 1)), N_RESAMPLES)[:, groups]
-    weights = np.vstack([np.ones(len(targets)), drawn])  # (1 + N_RESAMPLES, n): the texts themselves first
+def _resamples(groups: NDArray[np.intp], rng: np.random.Generator) -> Reals:
+    """How often each text counts, near-duplicates together: first every one once, then in each resample; (1 + N_RESAMPLES, n)."""
+    n = groups.max() + 1
+    return np.vstack([np.ones(len(groups)), rng.multinomial(n, np.full(n, 1 / n), N_RESAMPLES)[:, groups]])
+
+
+def _rivalry(decisions: NDArray[np.integer], by_words: NDArray[np.intp], targets: NDArray[np.intp], weights: Reals) -> Rivalry:
+    """Decisions beyond the targets' classes are wrong, and their class counts for nothing else."""
+    n_classes = int(targets.max()) + 1
+    tables = _tables(decisions, targets, weights)
+    scores = _macro_f1(tables) * tables.shape[1] / n_classes  # a class without targets has an F1 of 0
+    low, high = np.quantile((scores - _macro_f1(_tables(by_words, targets, weights)))[1:], [(1 - SURE) / 2, (1 + SURE) / 2])
+    kappa = _kappa(tables)
+    return Rivalry(float(scores[0]), (float(low), float(high)), float(kappa[0]), float(np.quantile(kappa[1:], (1 - SURE) / 2)))
+
+
+def _judge(trials: dict[str, _Trial], targets: NDArray[np.intp], weights: Reals, n_texts: dict[str, int]) -> Verdict:
+    """Which way of reading is used; weights: of the texts, in each of the resamples."""
     tables = {by: _tables(trial.decisions, targets, weights) for by, trial in trials.items()}
     scores = {by: _macro_f1(table) for by, table in tables.items()}
     low, high = np.quantile((scores[BOTH] - scores[WORDS])[1:], [(1 - SURE) / 2, (1 + SURE) / 2])

@@ -32,12 +32,30 @@ MIN_COHESION = 10.0
 """Times that the characters of a word stand together more often than by chance, however the word is cut in two."""
 
 _ANNOUNCING = """
-    the its their this these that those my your our his her of no any with for and great good bad poor nice excellent terrible awful amazing
+    the its their this these that those my your our his her no any with great good bad poor nice excellent terrible awful amazing
     fast slow quick high low cheap decent perfect horrible
 """
 _OWNING = "my his her our your"
 _FOLLOWING = "is was are were isn't wasn't aren't weren't could looks look seems feels smells tastes arrived came"
-_BEFORE, _AFTER, _OWNERS = (frozenset(words.split()) for words in (_ANNOUNCING, _FOLLOWING, _OWNING))
+_LOOSE = "and for of"
+"""Announce two words only: a verb or an adverb alone stands behind them as well ("and ended")."""
+_BEFORE, _AFTER, _OWNERS, _BEFORE_TWO = (frozenset(words.split()) for words in (_ANNOUNCING, _FOLLOWING, _OWNING, _LOOSE))
+_TIMES_AND_ADVERBS = """
+    january february march april june july august september october november december monday tuesday wednesday thursday friday saturday
+    sunday mondays tuesdays wednesdays thursdays fridays saturdays sundays today tonight tomorrow yesterday morning mornings evening
+    evenings afternoon night weekend weekends holiday holidays christmas easter spring summer autumn winter
+    ago almost already although altogether anyway apart around aside away besides else elsewhere far forever hence instead maybe
+    meanwhile nevertheless otherwise perhaps regardless somewhat soon straight together unless whether yesterday doubt regret regrets
+"""
+_NO_NOUNS = frozenset(_TIMES_AND_ADVERBS.split())
+"""What is announced like a noun and names nothing a customer could praise or complain of, beside EMPTY_WORDS."""
+_LY = """
+    ally anomaly assembly belly bully butterfly doily dolly family firefly fly folly holly homily italy jelly lily monopoly panoply ply
+    potbelly rally reply subassembly supply tally underbelly
+"""
+_NOUNS_IN_LY = frozenset(_LY.split())
+MIN_ADVERB = 5
+"""Letters of a word in -ly from which it is an adverb or an adjective, and no noun, unless it is one of the few."""
 _PREDICATE = frozenset("很太不非挺真也还比有超特蛮好差快慢贵没都一够更最")
 _EMPTY_CHARACTERS = frozenset(
     "的了是我你他她它们这那个也都就和在有没不很太还到给把被让啊吧呢吗哦呀着过又再上下里来去说要会能可以为什么而且但与及或等于之其从对"
@@ -84,13 +102,15 @@ class _Counts:
                 for run, before, after in _short_runs(words):
                     seen.add(run)
                     self.n[run] += 1
-                    self.framed[run] += before in _BEFORE or after in _AFTER
-                    self.last[run] += not after or after in EMPTY_WORDS
+                    self.framed[run] += before in _BEFORE or after in _AFTER or (len(run) == 2 and before in _BEFORE_TWO)
+                    self.last[run] += not after or after in EMPTY_WORDS or after in _AFTER
                     self.owned[run] += before in _OWNERS
             self.texts.update(seen)
 
     def is_noun(self, run: tuple[str, ...]) -> bool:
         n = self.n[run]
+        if run[-1] in _AFTER:  # "parcel came"
+            return False
         return self.framed[run] >= MIN_FRAMED * n and self.last[run] >= MIN_LAST * n and self.owned[run] <= MOST_OWNED * n
 
 
@@ -116,7 +136,9 @@ def _short_runs(words: Sequence[str]) -> Iterable[tuple[tuple[str, ...], str, st
 
 
 def _says_something(word: str) -> bool:
-    return len(word) > 2 and word.isalpha() and word not in EMPTY_WORDS and not _IS_UNSPACED.match(word)
+    if len(word) <= 2 or not word.isalpha() or word in EMPTY_WORDS or word in _NO_NOUNS or _IS_UNSPACED.match(word):
+        return False
+    return not word.endswith("ly") or len(word) < MIN_ADVERB or word in _NOUNS_IN_LY
 
 
 def _strings(words: Sequence[str]) -> list[str]:

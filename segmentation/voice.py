@@ -24,7 +24,8 @@ NEVER = np.datetime64("NaT", "us")
 class Mood:
     """How a customer feels about the shop.
 
-    score:      P(positive) - P(negative), in [-1, 1]; mean over the texts, recent ones count more
+    score:      P(positive) - P(negative), in [-1, 1]; mean over the texts, recent ones count more. A text that says nothing counts as the
+        shop's texts usually are: most shops' are positive
     trend:      score of the recent half of the texts less that of the earlier half, in [-2, 2]; NaN = fewer than four texts
     confidence: in [0, 1); grows with recent texts and with how sure each is
     last_time:  of the newest text, UTC
@@ -50,7 +51,11 @@ class Intent:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that a customer cares about. polarity: -1 = complains of it, 1 = praises it; mean over the texts that mention it."""
+    """Something that a customer cares about.
+
+    polarity: -1 = complains of it, 1 = praises it; mean over the texts that mention it. Not on the scale of `Mood.score`: it is of a few
+        words, of which nothing is taken for granted, so where they say nothing it is 0
+    """
 
     aspect: str
     polarity: float

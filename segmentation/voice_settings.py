@@ -13,7 +13,7 @@ class VoiceSettings:
     intent_half_life_days:  the same for intents
     n_labelled:             texts that a language model labels, for each question; 0 = none, although there is one
     max_texts:              texts that are learnt from, at most
-    max_texts_per_customer: of one customer
+    max_texts_per_customer: of one customer, drawn at random; all of them are read
     max_aspects:            things that needs may be about, at most; 0 = no needs
     min_texts_per_aspect:   texts learnt from that must mention one
     """

@@ -12,12 +12,23 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
+from segmentation.llm.masking import Masker
 from segmentation.purchases import Floats
 
 MAX_WORDS, MIN_TEXTS = 20_000, 2
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Letters of scripts that put no spaces between words, as a range of a regular expression."""
 _TOKEN = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+(?:['\u2019]\w+)?|[!?\uff01\uff1f]")
+
+MANY_DIGITS = 5
+"""Digits of a word from which it is a number of somebody or something, and no word."""
+_MAY_BE_PRIVATE = re.compile(
+    r"[@\d/\[({\uff08\uff0f\uff20-\uff5b]|www[.\uff0e]|\sat\s(?:gmail|hotmail|outlook|yahoo|icloud|qq)|wechat|weixin|vx|\u5fae\u4fe1|\u8587\u4fe1",
+    re.IGNORECASE,
+)
+"""One of these is in every text that a `Masker` finds anything in."""
+_ADDRESS = re.compile(r"[a-z0-9\u00c0-\u024f._%+'-]{0,64}[@\uff20][a-z0-9\u00c0-\u024f._-]{0,64}", re.IGNORECASE)
+_MASKER = Masker()
 
 _EMPTY = """
     a about after again all also always am an and another any anybody anyone anything are aren't as at back be because been before
@@ -87,6 +98,23 @@ def fit_words(texts: Sequence[str]) -> Words:
 
 
 def terms_of(text: str) -> list[str]:
-    """Tokens and pairs of neighbouring tokens."""
-    single = tokens(text)
-    return [*single, *(f"{left} {right}" for left, right in pairwise(single))]
+    """Tokens and pairs of neighbouring tokens, without those of personal data: what is learnt is stored in plain words."""
+    runs = [[token for token in tokens(piece) if not _is_long_number(token)] for piece in public_pieces(text)]
+    return [*(token for run in runs for token in run), *(f"{left} {right}" for run in runs for left, right in pairwise(run))]
+
+
+def public_pieces(text: str) -> list[str]:
+    """What stands before, between and after the personal data that a `Masker` finds, and before and after whatever has an @ in it."""
+    if not _MAY_BE_PRIVATE.search(text):
+        return [text]
+    spans = [(finding.start, finding.end) for finding in _MASKER.find(text)]
+    spans = sorted([*spans, *(match.span() for match in _ADDRESS.finditer(text))])
+    pieces, at = [], 0
+    for start, end in spans:
+        pieces += [text[at:start]] if start > at else []
+        at = max(at, end)
+    return [*pieces, text[at:]]
+
+
+def _is_long_number(token: str) -> bool:
+    return len(token) >= MANY_DIGITS and sum(letter.isdigit() for letter in token) >= MANY_DIGITS

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich import box
 from rich.table import Table
@@ -43,9 +44,11 @@ def eval_gate(
         read = load_policy(policy)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
-    result = judge(new, old, read, data)
+    sides = [newest_bundle(path) if path.is_dir() else path for path in (new, old)]
+    result = judge(sides[0], sides[1], read, data)
     if as_json:
-        print(json.dumps(without_nan(_content(result)), ensure_ascii=False, allow_nan=False, indent=2))
+        content = {"new": str(sides[0]), "old": str(sides[1]), **_content(result)}
+        print(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False, indent=2))
     else:
         output().print(gate_table(result))
         output().print(headline(result), soft_wrap=True)
@@ -53,12 +56,12 @@ def eval_gate(
 
 
 def judge(new: Path, old: Path, policy: GatePolicy, data: Path) -> GateResult:
-    """Measure or read both sides and judge them.
+    """Measure or read both sides, each a bundle or a Parquet file, and judge them.
 
     Raises:
         DataError: the two cannot be compared, or lack what the policy protects.
     """
-    loaded = {path: Bundle.load(newest_bundle(path)) for path in (new, old) if path.is_dir()}
+    loaded = {path: Bundle.load(path) for path in (new, old) if path.is_dir()}
     measured = _measured(loaded, old if old in loaded else new, policy, data) if loaded else {}
     sides = [measured[path] if path in measured else read_values(path) for path in (new, old)]
     try:
@@ -82,12 +85,18 @@ def gate_table(result: GateResult) -> Table:
 def headline(result: GateResult) -> Text:
     """The answer, and what stands against it."""
     policy = result.policy
-    how = f"{len(result.verdicts)} promises at {policy.alpha:.0%} together ({policy.correction}), rule of {policy.rule}"
+    at = f"at {policy.alpha:.3g} together ({policy.correction})" if policy.rule == "harm" else f"at {policy.alpha:.3g} each"
+    how = f"{len(result.verdicts)} promises {at}, rule of {policy.rule}"
     undecided = sum(verdict.state == UNDECIDED for verdict in result.verdicts)
-    if not result.failed:
-        unsure = f"; {undecided} are undecided: {undecided} times 'least seen' is what might have been missed" if undecided else ""
-        return Text(f"PASS: nothing protected is shown to be worse by more than its margin; {how}{unsure}", style="green")
-    return Text(f"FAIL: {how}\n" + "\n".join(f"  {_reason(verdict)}" for verdict in result.failed), style="red")
+    if result.failed:
+        reasons = "".join(f"\n  {_reason(verdict)}" for verdict in result.failed)
+        return Text(f"FAIL: {how}{reasons}{_dropped(result)}", style="red")
+    missed = "for each of them, what might have been missed is in the column 'least seen', beyond the margin"
+    unsure = f"; {undecided} are undecided: {missed}" if undecided and policy.rule == "harm" else ""
+    found = "nothing protected is shown to be worse by more than its margin"
+    if policy.rule == "safety":
+        found = "all that is protected and has a value is shown to hold within its margin"
+    return Text(f"PASS: {found}; {how}{unsure}{_dropped(result)}", style="green")
 
 
 def _measured(loaded: dict[Path, Bundle], reference: Path, policy: GatePolicy, data: Path) -> dict[Path, list[Measurements]]:
@@ -110,16 +119,30 @@ def _measured(loaded: dict[Path, Bundle], reference: Path, policy: GatePolicy, d
 def _cells(verdict: Verdict) -> list[Text]:
     style = _STYLES.get(verdict.state, "")
     numbers = (verdict.old, verdict.new, verdict.difference)
-    shown = [f"{verdict.n:,}", *(f"{number:.4f}" for number in numbers[:2]), f"{numbers[2]:+.4f}", f"{verdict.margin:.4f}"]
-    shown += [f"{verdict.p:.4f}", "-" if verdict.detectable != verdict.detectable else f"{verdict.detectable:.4f}"]
+    shown = [f"{verdict.n:,}", *map(_figure, numbers[:2]), _figure(numbers[2], "+"), _figure(verdict.margin)]
+    shown += [_figure(verdict.p), _figure(verdict.detectable)]
     return [Text(verdict.table), Text(verdict.metric), Text(verdict.slice), *map(Text, shown), Text(verdict.state, style=style)]
 
 
+def _figure(number: float, sign: str = "") -> str:
+    return "-" if np.isnan(number) else f"{number:{sign}.4f}"
+
+
+def _dropped(result: GateResult) -> str:
+    """What the new has no value for, where the old has; it may hide whom the new harms."""
+    lines = [verdict for verdict in result.verdicts if verdict.n_dropped]
+    return "".join(f"\n  {_what(verdict)}: {verdict.n_dropped:,} queries are not judged, the new has no value there" for verdict in lines)
+
+
+def _what(verdict: Verdict) -> str:
+    return f"{verdict.metric} of {verdict.slice!r} in {verdict.table!r}"
+
+
 def _reason(verdict: Verdict) -> str:
-    share = f" ({verdict.difference / verdict.old:+.1%})" if verdict.old else ""
-    what = f"{verdict.metric} of {verdict.slice!r} in {verdict.table!r}"
-    change = f"{verdict.old:.4f} -> {verdict.new:.4f}, {verdict.difference:+.4f}{share}, margin {verdict.margin:.4f}, p {verdict.p:.4f}"
-    return f"{what} is {'worse' if verdict.state == WORSE else 'not shown to hold'}: {change}, {verdict.n:,} customers"
+    share = f" ({verdict.difference / verdict.old:+.1%})" if verdict.n and verdict.old else ""
+    moved = f"{_figure(verdict.old)} -> {_figure(verdict.new)}, {_figure(verdict.difference, '+')}{share}"
+    change = f"{moved}, margin {_figure(verdict.margin)}, p {_figure(verdict.p)}"
+    return f"{_what(verdict)} is {'worse' if verdict.state == WORSE else 'not shown to hold'}: {change}, {verdict.n:,} customers"
 
 
 def _content(result: GateResult) -> dict[str, object]:

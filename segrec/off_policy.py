@@ -60,6 +60,8 @@ def off_policy(
     Example: segrec eval off-policy log.parquet --policy-table new.csv --features segment,placement
     """
     draws = _draws(lists)
+    if draws is not None and (threshold is not None or features is not None or predicted is not None):
+        raise typer.BadParameter("--lists takes no --threshold, --features or --predicted: estimates of whole lists use none of them")
     table = read_table(log)
     chances = None if policy_table is None else policy_of_table(read_table(policy_table), table)
     decisions = decisions_of(table, replace(Columns(), policy=policy, reward=reward, propensity=propensity), chances)

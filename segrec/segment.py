@@ -102,14 +102,14 @@ def assign(
     fitted, shop = open_fitted(model), Dataset.load(data)
     end = end_of(shop, as_of, fitted.model.fitted_as_of)
     known = shop.before(end)
-    held = None if previous is None else read_held(previous, known.customers)
+    held = None if previous is None else read_held(previous, known.customers, fitted.lineage)
     if held is not None and held.as_of > end:
         raise DataError(f"--previous {previous} holds profiles of {held.as_of}, later than {end}; name earlier ones, or a later --as-of")
     with steps() as progress:
         profiles = profiles_by(fitted, known, end, progress, held)
     numbers = {id_: number for number, id_ in enumerate(known.customers.ids)}
     if out is not None:
-        table = table_of(profiles, known.customers.ids)
+        table = table_of(profiles, known.customers.ids, fitted.lineage[0])
         write_table(table, out)
         say(f"{len(table):,} customers in {out}; {len(profiles) - len(table):,} have not bought anything and have no profile")
     if customer is None:
@@ -122,7 +122,8 @@ def assign(
     if as_json:
         print(json.dumps(profile_json(profile), ensure_ascii=False, indent=1))
         return
-    output().print(_lines(f"{customer} as of {str(end)[:19]}", profile_lines(profile, titles_of(known))))
+    names = dict(zip(profiles.segment_ids, profiles.segment_names, strict=True))
+    output().print(_lines(f"{customer} as of {str(end)[:19]}", profile_lines(profile, titles_of(known), names)))
 
 
 @app.command()
@@ -181,7 +182,11 @@ def _middle(spread: Json | None) -> float | None:
 
 def _why(report: Json) -> Iterator[str]:
     """Why there are so many segments."""
-    n, candidates = len(report["segments"]), report["choice"]
+    n, candidates, n_asked = len(report["segments"]), report["choice"], report["n_asked"]
+    if n_asked is not None:
+        fewer = "" if n == n_asked else f" for {n_asked}: customers do not part into more"
+        yield f"{n} segment{'s' * (n > 1)}, as the configuration asks{fewer}."
+        return
     known = [row for row in candidates if row["stability"] is not None]
     if not known:
         yield f"{n} segment{'s' * (n > 1)}: nothing was compared."

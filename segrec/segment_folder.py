@@ -6,10 +6,12 @@ it was fitted on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ from segrec.arguments import moment
 from serving.bundles import newest_bundle
 
 FACTS, REPORT = "fit.json", "report.json"
+FORMAT = "segrec segmentation 1"
+"""The mark of a folder that `write_fitted` wrote."""
 SEGMENTATION, VOICE = "segmentation", "voice"
 
 Json = Mapping[str, Any]
@@ -39,7 +43,8 @@ class Fitted:
     """A segmentation that was fitted.
 
     folder:     where its parts are
-    facts:      config and, where customers wrote something, texts: as `recsys.bundle.text_config` reads them
+    facts:      config and, where customers wrote something, texts, as `recsys.bundle.text_config` reads them, and voice: what reads them
+    lineage:    name of this fit and, after it, of those whose segment ids it goes on with
     succession: what became of a former fit's segments; None = there was none
     report:     of the customers it was fitted on, see `segrec.segment_report`; None = inside a bundle, which has none
     """
@@ -48,6 +53,7 @@ class Fitted:
     model: SegmentationModel
     config: Config
     facts: Json
+    lineage: tuple[str, ...]
     succession: Json | None
     report: Json | None
 
@@ -72,8 +78,11 @@ def open_fitted(path: Path) -> Fitted:
         SegmentationError: there is none, or it is damaged.
     """
     if (path / FACTS).is_file():
-        facts, report = _json(path / FACTS), _json(path / REPORT)
-        return Fitted(path, SegmentationModel.load(path / SEGMENTATION), _config(facts, path), facts, facts["succession"], report)
+        facts = _json(path / FACTS)
+        if not _is_ours(facts):
+            raise SegmentationError(f"{path / FACTS} was not written by this version of `segrec segment fit`; fit the segmentation again")
+        model, config, report = SegmentationModel.load(path / SEGMENTATION), _config(facts, path), _json(path / REPORT)
+        return Fitted(path, model, config, facts, tuple(facts["lineage"]), facts["succession"], report)
     try:
         bundle = newest_bundle(path)
         manifest = read_manifest(bundle)
@@ -81,10 +90,12 @@ def open_fitted(path: Path) -> Fitted:
         raise SegmentationError(
             f"{path} holds no segmentation ({error}); make one with `segrec segment fit --out {path}`, or name a bundle"
         ) from error
-    succession = manifest["segments"]["succession"]
+    succession, lineage = manifest["segments"]["succession"], [manifest["version"]]
     if succession is not None:
+        lineage.append(succession["former"])
         succession = {"names": {}, **succession, "former": f"bundle {succession['former']}"}
-    return Fitted(bundle, SegmentationModel.load(bundle / SEGMENTATION), _config(manifest, bundle), manifest, succession, None)
+    model, config = SegmentationModel.load(bundle / SEGMENTATION), _config(manifest, bundle)
+    return Fitted(bundle, model, config, manifest, tuple(lineage), succession, None)
 
 
 def write_fitted(out: Path, fitted: Fitted, parts: Parts) -> None:
@@ -95,7 +106,7 @@ def write_fitted(out: Path, fitted: Fitted, parts: Parts) -> None:
             if part is not None:
                 shutil.copytree(part, folder / place)
         (folder / REPORT).write_text(json.dumps(fitted.report, ensure_ascii=False), encoding="utf-8")
-        facts = {**fitted.facts, "succession": fitted.succession}
+        facts = {"format": FORMAT, **fitted.facts, "lineage": fitted.lineage, "succession": fitted.succession}
         (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
@@ -110,10 +121,22 @@ def told_of(succession: Succession, former: SegmentationModel) -> Json:
     }
 
 
+def name_of(model: SegmentationModel) -> str:
+    """Of a fit: until when it knows all, and a digest of its segments. Equal fits have equal names, however segments are worded."""
+    digest = hashlib.sha256(json.dumps([segment.id for segment in model.segments]).encode())
+    for _, part in sorted(vars(model.clusters).items()):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return f"{str(model.fitted_as_of)[:10]}-{digest.hexdigest()[:12]}"
+
+
 def check_out(out: Path) -> None:
     """Refuse, before anything is fitted, a folder that holds something else than an earlier segmentation."""
-    if out.exists() and not (out / FACTS).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out {out} exists and holds no earlier segmentation, so it is not replaced; name another folder")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    with suppress(SegmentationError):
+        if (out / FACTS).is_file() and _is_ours(_json(out / FACTS)):
+            return
+    raise ConfigError(f"--out {out} exists and holds no earlier segmentation of this version, so it is not replaced; name another folder")
 
 
 def end_of(shop: Dataset, as_of: str | None, earliest: np.datetime64 | None = None) -> np.datetime64:
@@ -133,6 +156,10 @@ def end_of(shop: Dataset, as_of: str | None, earliest: np.datetime64 | None = No
 
 def _brief(time: np.datetime64) -> str:
     return str(time)[:19]
+
+
+def _is_ours(facts: Any) -> bool:
+    return isinstance(facts, dict) and facts.get("format") == FORMAT
 
 
 def _json(path: Path) -> Any:

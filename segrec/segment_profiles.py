@@ -26,6 +26,11 @@ from segmentation.voice import Voices
 from segrec.segment_page import percent
 
 SUFFIXES = (".parquet", ".csv")
+FORMULA, QUOTED = r"^('*[=+\-@\t\r])", r"'\1"
+"""What a spreadsheet takes for a formula, and the same with a ' before it, which makes it text. `read_held` takes the ' off again."""
+UNQUOTED = r"^'('*[=+\-@\t\r])"
+WITHOUT_ZONE = r"^(\d+-\d+-\d+[ T]\d+:\d+:\d+(\.\d+)?)$"
+HELD = {"customer_id": pa.string(), "segment": pa.string(), "as_of": pa.timestamp("us", "UTC"), "segmentation": pa.string()}
 REASONS = {
     "bought_item": "{name}, bought in {number:g} lines, speaks for this segment more than all else that was bought",
     "bought_topic": "{name}, bought in {number:g} lines, speaks for this segment more than all else that was bought",
@@ -43,10 +48,10 @@ REASONS = {
 }
 
 
-def table_of(profiles: Profiles, ids: Sequence[str]) -> pa.Table:
+def table_of(profiles: Profiles, ids: Sequence[str], segmentation: str) -> pa.Table:
     """One row per customer who has bought, in their order; what is not known is null.
 
-    Needs and intents are JSON: lists of names with what was read of them.
+    Needs and intents are JSON: lists of names with what was read of them. segmentation: name of the fit, of which the segments are.
     """
     rows = np.flatnonzero(profiles.segment >= 0)
     numbers: list[int] = rows.tolist()
@@ -69,17 +74,18 @@ def table_of(profiles: Profiles, ids: Sequence[str]) -> pa.Table:
         "spend": _numbers(facts.spend[rows]),
         **_voice_columns(profiles.voices, numbers),
         "as_of": _times(np.full(len(rows), profiles.as_of)),
+        "segmentation": pa.array([segmentation] * len(rows), pa.string()),
     }
     return pa.table(columns)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write it as its suffix says, complete or not at all."""
+    """Write it as its suffix says, complete or not at all; in CSV, for spreadsheets, no text is a formula."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         if path.suffix == ".csv":
-            pyarrow.csv.write_csv(table, unfinished)
+            pyarrow.csv.write_csv(_replaced(table, FORMULA, QUOTED), unfinished)
         else:
             pq.write_table(table, unfinished)
         unfinished.replace(path)
@@ -87,30 +93,58 @@ def write_table(table: pa.Table, path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_held(path: Path, customers: Vocabulary) -> HeldSegments:
-    """The segments that customers had, from a file that `write_table` wrote; customers not in it had none.
+def read_held(path: Path, customers: Vocabulary, lineage: Sequence[str]) -> HeldSegments:
+    """The segments that customers had, from a file that `write_table` wrote; customers not in it, or without a segment, had none.
+
+    lineage: names of the fits whose segment ids count
 
     Raises:
-        DataError: the file is missing, or is no such file.
+        DataError: the file is missing, is no such file, or has segments of another fit.
     """
-    wanted = ["customer_id", "segment", "as_of"]
     try:
-        if path.suffix == ".csv":
-            kinds = {"customer_id": pa.string(), "segment": pa.string(), "as_of": pa.timestamp("us", "UTC")}
-            options = pyarrow.csv.ConvertOptions(column_types=kinds, include_columns=wanted)
-            table = pyarrow.csv.read_csv(path, convert_options=options)
-        else:
-            table = pq.read_table(path, columns=wanted)
-        rows = {row["customer_id"]: row["segment"] for row in table.select(wanted[:2]).to_pylist()}
-        as_of = pc.max(table["as_of"]).as_py()
+        table = _held_columns(path)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DataError(f"--previous {path} is no file of profiles as `segrec segment assign --out` writes it: {error}") from error
+    if not len(table):
+        raise DataError(f"--previous {path} has no rows with a segment; leave it out if there are no earlier profiles")
+    if others := sorted({str(name) for name in table["segmentation"].unique().to_pylist()} - set(lineage)):
+        raise DataError(
+            f"--previous {path} has segments of {', '.join(others)}, whose ids mean nothing here: this is {lineage[0]}"
+            + (f", which goes on from {', '.join(lineage[1:])}" if lineage[1:] else ", fitted without --former")
+        )
+    rows = dict(zip(table["customer_id"].to_pylist(), table["segment"].to_pylist(), strict=True))
+    as_of = pc.max(table["as_of"]).as_py()
     if as_of is None:
-        raise DataError(f"--previous {path} has no rows; leave it out if there are no earlier profiles")
+        raise DataError(f"--previous {path} does not say as of when its profiles are: as_of is empty")
     segment_ids = tuple(sorted(set(rows.values())))
     row_of = {id_: row for row, id_ in enumerate(segment_ids)}
     held = [row_of[rows[id_]] if id_ in rows else -1 for id_ in customers.ids]
-    return HeldSegments(np.array(held, np.int16), segment_ids, np.datetime64(as_of.astimezone(dt.UTC).replace(tzinfo=None), "us"))
+    return HeldSegments(np.array(held, np.int16), segment_ids, np.datetime64(as_of.replace(tzinfo=None), "us"))
+
+
+def _held_columns(path: Path) -> pa.Table:
+    """The columns HELD of the rows that have a segment; a time without a zone is UTC."""
+    if path.suffix == ".csv":
+        as_text = dict.fromkeys(HELD, pa.string())
+        options = pyarrow.csv.ConvertOptions(column_types=as_text, include_columns=list(HELD))
+        table = _replaced(pyarrow.csv.read_csv(path, convert_options=options), UNQUOTED, r"\1")
+    else:
+        table = pq.read_table(path, columns=list(HELD))
+    as_of = table["as_of"]
+    if pa.types.is_string(as_of.type) or pa.types.is_large_string(as_of.type):
+        as_of = pc.replace_substring_regex(pc.utf8_trim_whitespace(as_of), WITHOUT_ZONE, r"\1Z").cast(pa.timestamp("ns", "UTC"))
+    columns = {name: table[name].cast(kind) for name, kind in HELD.items() if name != "as_of"}
+    table = pa.table({**columns, "as_of": as_of.cast(HELD["as_of"], safe=False)})
+    return table.filter(pc.not_equal(table["segment"], ""))
+
+
+def _replaced(table: pa.Table, pattern: str, by: str) -> pa.Table:
+    """With another text where the pattern matches, in all columns of text."""
+    texts = [name for name in table.column_names if pa.types.is_string(table[name].type)]
+    for name in texts:
+        at = table.column_names.index(name)
+        table = table.set_column(at, name, pc.replace_substring_regex(table[name], pattern, by))
+    return table
 
 
 def profile_json(profile: CustomerProfile) -> dict[str, Any]:
@@ -119,8 +153,8 @@ def profile_json(profile: CustomerProfile) -> dict[str, Any]:
     return plain
 
 
-def profile_lines(profile: CustomerProfile, titles: Mapping[str, str]) -> list[tuple[str, str]]:
-    """A profile in words: what, and the rest of the line; reasons last, the strongest first."""
+def profile_lines(profile: CustomerProfile, titles: Mapping[str, str], segments: Mapping[str, str]) -> list[tuple[str, str]]:
+    """A profile in words: what, and the rest of the line; reasons last, the strongest first. titles, segments: see `reason_text`."""
     churn, worth = profile.churn_probability, profile.expected_value
     lines = [
         ("segment", f"{profile.segment} {profile.segment_name}, confidence {profile.segment_confidence:.2f}"),
@@ -141,12 +175,16 @@ def profile_lines(profile: CustomerProfile, titles: Mapping[str, str]) -> list[t
         needs = ", ".join(f"{need.aspect} {'praised' if need.polarity > 0 else 'complained of'}" for need in voice.needs[:3])
         lines.append(("needs", needs))
     lines += [("careful", what) for what in profile.degraded]
-    return [*lines, *((f"why {', '.join(reason.about)}", reason_text(reason, titles)) for reason in profile.reasons)]
+    return [*lines, *((f"why {', '.join(reason.about)}", reason_text(reason, titles, segments)) for reason in profile.reasons)]
 
 
-def reason_text(reason: ProfileReason, titles: Mapping[str, str]) -> str:
-    """One reason in words; titles: of items, by id."""
-    name = titles.get(reason.name or "") or reason.name
+def reason_text(reason: ProfileReason, titles: Mapping[str, str], segments: Mapping[str, str]) -> str:
+    """One reason in words; titles: of items, by id; segments: their names, by id."""
+    name = reason.name or ""
+    if reason.code == "bought_item":
+        name = titles.get(name) or name
+    elif reason.code in ("runner_up", "segment_kept"):
+        name = f"{name} {segments[name]}"
     time = "" if reason.time is None else f"{reason.time:%Y-%m-%d}"
     unit = "" if reason.unit in (None, "money") else reason.unit
     against = math.nan if reason.against is None else reason.against

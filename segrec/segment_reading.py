@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from segmentation.profile import Profiles
 from segmentation.reading import VoiceModel
 from segmentation.voice import Voices
 from segrec.language_model import language_model
-from segrec.segment_folder import Fitted, Parts, told_of
+from segrec.segment_folder import Fitted, Parts, name_of, told_of
 from segrec.segment_report import followed, report_of
 
 
@@ -46,9 +47,11 @@ def fit_anew(
         succession = told_of(moves, former.model)
     profiles = segmentation.assign(lines, n_customers, end, voices=None if folder is None else Voices.load(folder))
     texts = None if reading is None else {"fingerprint": reading.encoder.fingerprint, "precision": reading.encoder.precision}
-    facts = {"data": known.fingerprint, "config": to_json(config), "texts": texts}
-    report = report_of(segmentation, profiles, lines, titles_of(known))
-    fitted = Fitted(customers.segmentation, segmentation, config, facts, succession, report)
+    voice = None if customers.voice is None else VoiceModel.load(customers.voice).facts()
+    facts = {"data": known.fingerprint, "config": to_json(config), "texts": texts, "voice": voice}
+    report = report_of(segmentation, profiles, lines, titles_of(known), voice=voice, n_asked=config.segmentation.n_segments)
+    lineage = name_of(segmentation), *(() if former is None else former.lineage)
+    fitted = Fitted(customers.segmentation, segmentation, config, facts, lineage, succession, report)
     return fitted, Parts(customers.voice, None if reading is None else reading.trunk)
 
 
@@ -67,12 +70,14 @@ def profiles_by(fitted: Fitted, known: Dataset, end: np.datetime64, progress: Pr
         return fitted.model.assign(lines, len(known.customers), end, previous=held, margin=margin, voices=voices)
 
 
-def report_by(fitted: Fitted, shop: Dataset, end: np.datetime64, progress: Progress) -> dict[str, object]:
+def report_by(fitted: Fitted, shop: Dataset, end: np.datetime64, progress: Progress) -> dict[str, Any]:
     """The report as of a time, with what came true where the shop's data go on for a horizon."""
     known = shop.before(end)
     profiles = profiles_by(fitted, known, end, progress)
     later = followed(purchases(shop, fitted.config), end, profiles.horizon_days, shop.interactions.times[-1])
-    return report_of(fitted.model, profiles, purchases(known, fitted.config), titles_of(known), later)
+    voice, n_asked = fitted.facts.get("voice"), fitted.config.segmentation.n_segments
+    lines = purchases(known, fitted.config)
+    return report_of(fitted.model, profiles, lines, titles_of(known), later, voice=voice, n_asked=n_asked)
 
 
 def titles_of(known: Dataset) -> dict[str, str]:

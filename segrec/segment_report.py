@@ -18,6 +18,7 @@ from segmentation.purchases import DAY, Purchases, duration, orders_of
 from segmentation.rfm import orders_to_rfm, purchases_among
 from segmentation.taste import Bought
 from segmentation.voice import Voices
+from segrec.segment_voice import is_by_terms, voice_lines
 
 N_ITEMS = 8
 N_BINS = 10
@@ -30,7 +31,14 @@ Json = dict[str, Any]
 
 
 def report_of(
-    model: SegmentationModel, profiles: Profiles, purchases: Purchases, titles: Mapping[str, str], later: Purchases | None = None
+    model: SegmentationModel,
+    profiles: Profiles,
+    purchases: Purchases,
+    titles: Mapping[str, str],
+    later: Purchases | None = None,
+    *,
+    voice: Mapping[str, Any] | None,
+    n_asked: int | None,
 ) -> Json:
     """Everything that the page shows.
 
@@ -39,6 +47,8 @@ def report_of(
         purchases: all before the time of the profiles
         titles: of items, by their names in `purchases`
         later: what was bought in the whole horizon after it, to see what came true; None = nobody knows yet
+        voice: facts of what reads texts; None = nobody had written anything when it was fitted
+        n_asked: number of segments that the configuration asks for; None = it was chosen
     """
     customers = np.flatnonzero(profiles.segment >= 0).astype(np.int32)
     drawn = draw_map(model.clusters, purchases, model.item_names, model.topic_names, titles, seed=SEED)
@@ -53,11 +63,13 @@ def report_of(
         "everybody": _group(profiles, customers),
         "tiers": {"names": TIERS, **asdict(model.tiers)},
         "stages": {"names": STAGES, "typical_interval_days": model.lifecycle.typical_interval_days, **asdict(model.lifecycle.rules)},
+        "n_asked": n_asked,
         "choice": [_rounded(asdict(candidate)) for candidate in model.choice],
         "map": None if drawn is None else _map(drawn, profiles.segment),
         "outcome": None if later is None else _outcome(profiles, customers, later),
         "method": model.outlook.method,
-        "notes": list(_notes(model, profiles, customers)),
+        "needs_are_by_terms": is_by_terms(voice),
+        "notes": [*_notes(model, profiles, customers, n_asked), *([] if voice is None else voice_lines(voice))],
     }
 
 
@@ -181,9 +193,11 @@ def _map(drawn: Map, segments: NDArray[np.int16]) -> Json:
 
 
 def _outcome(profiles: Profiles, customers: NDArray[np.int32], later: Purchases) -> Json | None:
-    """Predictions against what happened: churn in bins of equally many customers, and money by tier."""
+    """Predictions against what happened: churn in bins of equally many customers, and money by tier, None in a shop without."""
     orders = orders_of(later.take(later.customers < len(profiles)))
     spent = orders.sum_per_customer(np.where(np.isfinite(orders.values), orders.values, 0.0), len(profiles))[customers]
+    if profiles.evidence.tier_unit != "money":
+        spent = np.full(len(customers), np.nan)
     stayed_away = ~np.isin(customers, purchases_among(orders).customers)
     if len(customers) < MIN_OUTCOMES:
         return None
@@ -215,7 +229,7 @@ def _reliability(said: NDArray[np.float64], happened: NDArray[np.bool_]) -> Json
     }
 
 
-def _notes(model: SegmentationModel, profiles: Profiles, customers: NDArray[np.int32]) -> list[str]:
+def _notes(model: SegmentationModel, profiles: Profiles, customers: NDArray[np.int32], n_asked: int | None) -> list[str]:
     """What could not be done, and what was done in its place."""
     notes = []
     if not model.in_money:
@@ -224,7 +238,7 @@ def _notes(model: SegmentationModel, profiles: Profiles, customers: NDArray[np.i
         notes.append(f"Value and churn are predicted in a simpler way: {model.outlook.method}.")
     if not np.isfinite(profiles.churn_probability[customers]).any():
         notes.append("Churn is not estimated: there are too few customers, or less history than one horizon.")
-    if len(model.segments) == 1 and model.choice:
+    if len(model.segments) == 1 and model.choice and n_asked is None:
         notes.append("There is one segment: no grouping came out again when customers were drawn anew.")
     degraded = int(profiles.voices.degraded[customers].sum())
     if degraded:

@@ -17,6 +17,7 @@ from recsys.bundle import Bundle, read_manifest
 from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.errors import ConfigError, DataError, LeakError
+from recsys.training.former import load_former
 from recsys.training.pipeline import train
 from recsys.training.stages import Progress, Stages, alone
 from segrec.evaluation import METRICS, for_manifest, kept_evaluation
@@ -57,8 +58,8 @@ def ship(
     end = last + np.timedelta64(1, "us") if as_of is None else as_of
     if not first < end <= last + np.timedelta64(1, "D"):
         raise DataError(f"as_of {_brief(end)} is outside the data, which go from {_brief(first)} to {_brief(last)}")
-    if former is not None and (known_until := read_manifest(former)["as_of"]) > str(end):
-        raise ConfigError(f"the former bundle {former} knows all until {known_until}, which is after {_brief(end)}; name an earlier one")
+    if former is not None:
+        _check_former(former, dataset, end)
     with alone(out / WORK), language_model(config, dataset) as model:
         fit = partial(
             train,
@@ -71,6 +72,16 @@ def ship(
             progress=progress,
         )
         return _measured(dataset, config, end, out, progress, fit) if measure else Shipped(fit(end, out), None, ())
+
+
+def _check_former(former: Path, dataset: Dataset, end: np.datetime64) -> None:
+    """Refuse, before anything is trained, a former bundle that is later than `end`, damaged or of another shop."""
+    known_until = np.datetime64(read_manifest(former)["as_of"])
+    if known_until > end:
+        raise ConfigError(
+            f"the former bundle {former} knows all until {_brief(known_until)}, which is after {_brief(end)}; name an earlier one"
+        )
+    load_former(former).held(dataset.before(end).customers)
 
 
 def _measured(dataset: Dataset, config: Config, end: np.datetime64, out: Path, progress: Progress, fit: Callable[..., Path]) -> Shipped:

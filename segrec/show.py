@@ -16,6 +16,7 @@ from rich.text import Text
 
 from recsys.data.report import ImportReport
 from recsys.types import Reason, ReasonCode, Recommendation
+from segrec.segment_voice import voice_lines
 
 REASONS = {
     ReasonCode.BOUGHT_BEFORE: "bought before",
@@ -120,6 +121,8 @@ def _facts(manifest: Mapping[str, Any]) -> Table:
     table.add_row("data fingerprint", data["fingerprint"][:16])
     table.add_row("texts", _reading(manifest))
     table.add_row("language model", _language_model(manifest))
+    for line in () if manifest.get("voice") is None else voice_lines(manifest["voice"]):
+        table.add_row("what customers write", Text(line))
     table.add_row("sources", ", ".join(manifest["config"]["sources"]))
     table.add_row("strategies", ", ".join(manifest["config"]["strategies"]))
     table.add_row("made by", ", ".join(f"{name} {value[:12]}" for name, value in manifest["provenance"].items()))

@@ -97,7 +97,7 @@ def _trained(study: Study, cut: np.datetime64, variant: Variant) -> Path:
 def _tables(study: Study, cut: np.datetime64, variant: Variant, path: Path) -> list[Measurements]:
     """Whole histories, then each length; all purchases, then discovery."""
     bundle = Bundle.load(path)
-    tables = [_table(study, cut, variant, bundle, study.dataset, title, None) for title in (ALL, DISCOVERY)]
+    tables = [_table(study, cut, variant, bundle, title, None) for title in (ALL, DISCOVERY)]
     for n in study.lengths:
         thin = cut_down(study.dataset, cut, n, study.config)
         known = thin.before(cut)
@@ -105,19 +105,17 @@ def _tables(study: Study, cut: np.datetime64, variant: Variant, path: Path) -> l
         profiles = SegmentationModel.load(path / "segmentation").assign(purchases(known, study.config), n_customers, cut)
         histories = Histories.of_interactions(known.interactions, n_customers)
         less = replace(bundle, histories=histories, profiles=variant.regrouped(profiles))
-        tables += [_table(study, cut, variant, less, thin, title, n) for title in (ALL, DISCOVERY)]
+        tables += [_table(study, cut, variant, less, title, n) for title in (ALL, DISCOVERY)]
     return [table for table in tables if table is not None]
 
 
-def _table(
-    study: Study, cut: np.datetime64, variant: Variant, bundle: Bundle, shop: Dataset, title: str, length: int | None
-) -> Measurements | None:
-    """None where nobody has a relevant item."""
+def _table(study: Study, cut: np.datetime64, variant: Variant, bundle: Bundle, title: str, length: int | None) -> Measurements | None:
+    """None where nobody has a relevant item. What is new to a customer is so by the whole history, also where the engine is shown less."""
     truth_of: TruthOf = relevant_items if title == ALL else new_items
     recommendable = study.dataset.before(cut).catalogue().recommendable
     positive = study.config.data.positive_events
     try:
-        truth = truth_of(shop, cut, cut + _period(study), positive, recommendable)
+        truth = truth_of(study.dataset, cut, cut + _period(study), positive, recommendable)
     except NothingRelevant:
         return None
     truth = {customer: gains for customer, gains in truth.items() if bundle.profile(customer) is not None}

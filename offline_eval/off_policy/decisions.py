@@ -19,6 +19,9 @@ from offline_eval.off_policy.chances import ActionProbabilities
 from offline_eval.significance import Doubles
 from recsys.errors import DataError
 
+IDS = ("customer_id", "visitor_id", "request_id", "item_id")
+"""Columns that are names, even where they look like numbers."""
+
 RowPolicy: TypeAlias = Callable[[pd.DataFrame], Doubles]
 """A policy as a function of the log's rows: its probability of each row's logged action, in [0, 1]."""
 
@@ -55,7 +58,8 @@ class Decisions:
     propensities: probability that the logging policy gave it, in (0, 1]; float64
     rewards:      what it earned, finite; float64
     policy:       probability that the evaluated policy gives it, in [0, 1]; float64
-    unsupported:  the evaluated policy's probability of actions that the logging policy never takes, in [0, 1]; NaN = not known; float64
+    unsupported:  the evaluated policy's probability of actions that the logging policy never takes, in [0, 1]; float64; NaN in
+                  all rows = not known
 
     Raises:
         DataError: a value is out of its range, naming the row; there is no row; the arrays differ in length.
@@ -77,7 +81,9 @@ class Decisions:
         p, policy, unsupported = self.propensities, self.policy, self.unsupported
         self._refuse("propensity", p, ~((p > 0) & (p <= 1)), "in (0, 1]: the probability with which the log's policy gave the action")
         self._refuse("the policy's probability", policy, ~((policy >= 0) & (policy <= 1)), "in [0, 1]")
-        self._refuse("the policy's unsupported probability", unsupported, (unsupported < 0) | (unsupported > 1), "in [0, 1]")
+        unknown = np.isnan(unsupported).all()
+        wrong = ~((unsupported >= 0) & (unsupported <= 1)) & ~unknown
+        self._refuse("the policy's unsupported probability", unsupported, wrong, "in [0, 1], or unknown in all rows")
         self._refuse("reward", self.rewards, ~np.isfinite(self.rewards), "a finite number; 0 where nothing was earned")
 
     def __len__(self) -> int:
@@ -96,7 +102,7 @@ class Decisions:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A Parquet or CSV file (also gzipped) as a table.
+    """A Parquet or CSV file (also gzipped) as a table; in a CSV file ids stay as written: "0012" is not 12.
 
     Raises:
         DataError: the name ends otherwise.
@@ -104,7 +110,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if path.name.endswith(".parquet"):
         return pd.read_parquet(path)
     if path.name.endswith((".csv", ".csv.gz")):
-        return pd.read_csv(path)
+        return pd.read_csv(path, dtype=dict.fromkeys(IDS, str))
     raise DataError(f"{path} is neither .parquet nor .csv nor .csv.gz; a log is one of these")
 
 
@@ -144,7 +150,7 @@ def decisions_of(table: pd.DataFrame, columns: Columns | None = None, policy: Ro
         chosen, unsupported = policy.of(actions), policy.never_logged(actions, positions)
     else:
         chosen = numbers_of(table, columns.policy) if policy is None else np.asarray(policy(table), np.float64)
-        unsupported = numbers_of(table, columns.unsupported) if columns.unsupported in table else np.full(len(table), np.nan)
+        unsupported = _unsupported(table, columns.unsupported)
     return Decisions(
         units=units,
         slates=pd.factorize(_names(table, columns.slate))[0] if columns.slate in table else np.arange(len(table)),
@@ -169,6 +175,17 @@ def _units(table: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.str_]:
             f"row {int(units.isna().argmax()) + 1}: {' and '.join(map(repr, present))} are empty; who received it must be known"
         )
     return units.astype(str).to_numpy(np.str_)
+
+
+def _unsupported(table: pd.DataFrame, name: str) -> Doubles:
+    """The column where there is one; without it nothing is known. One empty cell would make the mean of all unknown."""
+    if name not in table:
+        return np.full(len(table), np.nan)
+    unsupported = numbers_of(table, name)
+    if np.isnan(unsupported).any():
+        row = int(np.argmax(np.isnan(unsupported)))
+        raise DataError(f"row {row + 1}: {name!r} is empty; fill it in every row (0 where the log shows all), or leave the column out")
+    return unsupported
 
 
 def _positions(table: pd.DataFrame, name: str) -> NDArray[np.int64]:

@@ -30,9 +30,10 @@ class Limits:
     """From where on nothing is concluded.
 
     min_units:             units in the log; with fewer a bootstrap over units is no guide
-    min_effective_size:    Kish's size of the weights
-    min_effective_rewards: Kish's size of weights times |rewards|; with fewer the interval covers the truth less often than it says
-    max_weight_share:      share of one row in the sum of weights
+    min_effective_size:    Kish's size of the rows' weights
+    min_effective_units:   Kish's size of the units' sums of weights: one unit with very many rows is still one
+    min_effective_rewards: Kish's size of the units' sums of weights times |rewards|; with fewer the interval covers less often than it says
+    max_weight_share:      share of one unit in the sum of weights
     max_removed:           share of the sum of weights that clipping or switching took away
     max_unsupported:       the evaluated policy's mean probability of actions that the log never shows
     mean_weight_p:         p below which the mean weight counts as different from 1
@@ -40,6 +41,7 @@ class Limits:
 
     min_units: int = 50
     min_effective_size: float = 100
+    min_effective_units: float = 50
     min_effective_rewards: float = 30
     max_weight_share: float = 0.05
     max_removed: float = 0.01
@@ -133,10 +135,10 @@ def evaluate_slates(
     """Estimate what the evaluated policy earns per list, by the estimators that hold for how items were drawn.
 
     Raises:
-        DataError: a list has a place twice, or went to two units.
+        DataError: a list has a place twice, lacks one that its draws need, or went to two units.
         ValueError: n_resamples or level is out of range.
     """
-    slates = slates_of(log)
+    slates = slates_of(log, draws)
     terms = slate_estimators(slates, draws)
     return _evaluate(terms, "list", slates.units, slates.rewards.sum(axis=1), log, rng, limits or Limits(), n_resamples, level)
 
@@ -221,10 +223,12 @@ def _refusals(facts: WeightFacts | None, value: Interval, limits: Limits) -> lis
     refusals = []
     if facts.effective_size < limits.min_effective_size:
         refusals.append(f"the effective sample size is {facts.effective_size:,.0f}, below {limits.min_effective_size:,.0f}")
+    if facts.effective_units < limits.min_effective_units:
+        refusals.append(f"the weight is that of {facts.effective_units:,.1f} effective units, fewer than {limits.min_effective_units:,.0f}")
     if facts.effective_rewards < limits.min_effective_rewards:
         refusals.append(f"it rests on {facts.effective_rewards:,.1f} effective rewards, fewer than {limits.min_effective_rewards:,.0f}")
     if facts.largest_share > limits.max_weight_share:
-        refusals.append(f"one row has {facts.largest_share:.1%} of all weight, more than {limits.max_weight_share:.1%}")
+        refusals.append(f"one unit has {facts.largest_share:.1%} of all weight, more than {limits.max_weight_share:.1%}")
     if facts.removed > limits.max_removed:
         refusals.append(f"{facts.removed:.1%} of the weight was cut away, more than {limits.max_removed:.1%}: it is biased by that")
     if facts.mean_p < limits.mean_weight_p:

@@ -41,7 +41,7 @@ def result_table(result: OffPolicyResult, *, insist: bool = False) -> Table:
     title = f"reward per {result.per}, {result.n:,} {result.per}s of {n_units}; the log earned {_shown(result.logged)}"
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("estimator")
-    headings = (f"value [{result.level:.0%}]", "normal", "against the log", "effective\nsize", "largest\nshare", "cut")
+    headings = (f"value [{result.level:.0%}]", "normal", "against the log", "effective\nunits", "largest\nshare", "cut")
     for heading in headings:
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict")
@@ -84,7 +84,7 @@ def _weights(estimate: Estimate) -> tuple[str, str, str]:
     facts = estimate.weights
     if facts is None:
         return ABSENT, ABSENT, ABSENT
-    return f"{facts.effective_size:,.0f}", f"{facts.largest_share:.1%}", f"{facts.clipped_share:.1%}"
+    return f"{facts.effective_units:,.0f}", f"{facts.largest_share:.1%}", f"{facts.clipped_share:.1%}"
 
 
 def _shown(interval: Interval) -> str:

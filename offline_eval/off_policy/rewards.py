@@ -85,7 +85,7 @@ def fit_rewards(
 
     Raises:
         ValueError: there are fewer than two folds.
-        DataError: there are fewer units than folds.
+        DataError: there are fewer units than folds, or the model predicts something that is not finite.
 
     Source:
         Direct method of Dudík, Langford & Li (2011), ICML; cross-fitting of Chernozhukov et al. (2018), The Econometrics Journal 21(1).
@@ -98,12 +98,12 @@ def fit_rewards(
         raise DataError(f"the log has {n_units} units; a reward model that is cross-fitted in {n_folds} folds needs as many")
     folds = rng.permutation(np.arange(n_units) % n_folds)[units]
     design = _Design.of(decisions, policy, features)
-    predicted = PredictedRewards(np.empty(len(units)), np.empty(len(units)))
+    logged, expected = np.empty(len(units)), np.empty(len(units))
     for fold in range(n_folds):
         held_out = np.flatnonzero(folds == fold)
         model = _fit(design, decisions.rewards, np.flatnonzero(folds != fold), strength)
-        predicted.logged[held_out], predicted.expected[held_out] = model.predict(design, policy, held_out)
-    return predicted
+        logged[held_out], expected[held_out] = model.predict(design, policy, held_out)
+    return PredictedRewards(logged, expected)
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,12 @@ class Slates:
         return len(self.units)
 
 
-def slates_of(log: Decisions) -> Slates:
+def slates_of(log: Decisions, draws: Draws = "independent") -> Slates:
     """The rows of a log as lists. How long a list is must not depend on the policy: nothing here corrects for it.
 
     Raises:
-        DataError: a list has a place twice, or went to two units.
+        DataError: a list has a place twice, lacks one above its last where weights of places are multiplied (all draws but marginal), or
+            went to two units.
     """
     _, first, slates = np.unique(log.slates, return_index=True, return_inverse=True)
     places, columns = np.unique(log.positions, return_inverse=True)
@@ -56,6 +57,8 @@ def slates_of(log: Decisions) -> Slates:
     if len(np.unique(cells)) < len(log):
         twice = np.flatnonzero(np.bincount(cells)[cells] > 1)[:2] + 1
         raise DataError(f"rows {twice[0]} and {twice[1]} are the same place of one list; a list has each place once")
+    if draws != "marginal":
+        _refuse_gaps(log, slates)
     strange = log.units != log.units[first][slates]
     if strange.any():
         row = int(np.argmax(strange))
@@ -65,6 +68,22 @@ def slates_of(log: Decisions) -> Slates:
     weights, rewards = np.ones((len(first), len(places))), np.zeros((len(first), len(places)))
     weights[slates, columns], rewards[slates, columns] = log.weights, log.rewards
     return Slates(log.units[first], weights, rewards)
+
+
+def _refuse_gaps(log: Decisions, slates: NDArray[np.intp]) -> None:
+    """Places of a list are counted from 1, or from 0 where the log does so."""
+    start = min(1, int(log.positions.min()))
+    order = np.lexsort([log.positions, slates])
+    starts = np.diff(slates[order], prepend=-1) > 0
+    expected = np.where(starts, start, np.roll(log.positions[order], 1) + 1)
+    wrong = log.positions[order] != expected
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        row = int(order[first])
+        raise DataError(
+            f"row {row + 1}: place {log.positions[row]} of its list (unit {log.units[row]}) is there and place {expected[first]} is not; "
+            "the weight of a list is a product over its places, so all down to the last must be logged"
+        )
 
 
 def independent_ips(slates: Slates, *, normalised: bool = False) -> Terms:

@@ -1,4 +1,4 @@
-"""What importance weights say of themselves: how many rows really speak, and whether their mean is 1 as it must be."""
+"""What importance weights say of themselves: how many rows and units really speak, and whether their mean is 1 as it must be."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from offline_eval.significance import Doubles
 
 @dataclass(frozen=True)
 class WeightFacts:
-    """Of the weights of one estimator; of several places the worst.
+    """Of the weights of one estimator; of several places the worst. Rows of one unit are alike, so a unit counts with the sum of its rows.
 
     effective_size:    Kish's size of the weights used: the number of rows of equal weight that would say as much
-    effective_rewards: the same of weight times |reward|: on how many rewards the estimate rests
-    largest_share:     share of the greatest weight in the sum of all, as used
+    effective_units:   the same of the units' sums of weights
+    effective_rewards: the same of the units' sums of weight times |reward|: on how many customers' rewards the estimate rests
+    largest_share:     share of the unit with most weight in the sum of all, as used
     largest:           the greatest weight before any was cut
     clipped_share:     share of rows whose weight was cut
     removed:           share of the sum of weights that was cut away
@@ -27,6 +28,7 @@ class WeightFacts:
     """
 
     effective_size: float
+    effective_units: float
     effective_rewards: float
     largest_share: float
     largest: float
@@ -41,13 +43,15 @@ def facts_of(terms: Terms, units: NDArray[np.intp]) -> WeightFacts | None:
     if terms.weights is None or terms.used is None:
         return None
     raw, used = terms.weights, terms.used
-    sums = np.abs(used).sum(axis=0)
+    by_unit = _sums(np.abs(used), units)
+    sums = by_unit.sum(axis=0)
     means, p_values = _tests(raw, units)
     worst = int(np.argmin(p_values))
     return WeightFacts(
         effective_size=min(kish(column) for column in used.T),
-        effective_rewards=kish(np.abs(used * terms.rewards).sum(axis=1)),
-        largest_share=float(np.max(np.abs(used).max(axis=0) / np.where(sums > 0, sums, np.nan))),
+        effective_units=min(kish(column) for column in by_unit.T),
+        effective_rewards=kish(_sums(np.abs(used * terms.rewards), units).sum(axis=1)),
+        largest_share=float(np.max(by_unit.max(axis=0) / np.where(sums > 0, sums, np.nan))),
         largest=float(raw.max()),
         clipped_share=float(np.mean(used != raw)),
         removed=float(1 - used.sum() / raw.sum()) if raw.sum() > 0 else np.nan,
@@ -68,12 +72,16 @@ def kish(weights: Doubles) -> float:
 
 def _tests(weights: Doubles, units: NDArray[np.intp]) -> tuple[Doubles, Doubles]:
     """Mean of each column and the p of its being 1; both (n_places,)."""
-    n_units = int(units.max()) + 1
     means = weights.mean(axis=0)
-    sums = np.zeros((n_units, weights.shape[1]))
-    np.add.at(sums, units, weights - means)
+    sums = _sums(weights - means, units)
+    n_units = len(sums)
     errors = np.sqrt((sums**2).sum(axis=0) * n_units / max(1, n_units - 1)) / len(weights)
     off = np.abs(means - 1)
     # equal weights leave no error: then the mean is 1 up to rounding, or it is not
     z = np.divide(off, errors, out=np.where(off > 1e-6, np.inf, 0.0), where=errors > 1e-12)
     return means, np.asarray(2 * ndtr(-z), np.float64)
+
+
+def _sums(values: Doubles, units: NDArray[np.intp]) -> Doubles:
+    """Sum of each unit's rows; (n_units, n_places)."""
+    return np.stack([np.bincount(units, column) for column in values.T], axis=1)

@@ -35,6 +35,7 @@ from segmentation.model import SegmentationModel, fit_segmentation
 from segmentation.profile import Profiles
 from segmentation.purchases import Purchases
 from segmentation.reading import VoiceModel, fit_voice
+from segmentation.teaching import believed
 from segmentation.voice import Voices
 from segmentation.writings import KINDS, Writings
 
@@ -115,21 +116,23 @@ def fingerprint_of(writings: Writings) -> str:
 def llm_labels(runner: Runner, known: Dataset, as_of: np.datetime64) -> Labels:
     """What the language model says of a sample of texts, for the heads of the trunk; nothing where there is none, or no fine-tuning.
 
-    Not a stage: the answers are kept one by one, and those that failed are asked for again next time.
+    Labels that `fit_voice` would refuse do not teach the trunk. Not a stage: the answers are kept one by one, and those that failed are
+    asked for again next time.
     """
     writings = writings_of(known)
     if runner.language is None or not runner.config.finetune.n_steps or not len(writings):
         return {}
+    settings, seed = runner.config.segmentation.voice.settings(), runner.seed("voice")
     told = label_writings(
         writings,
         as_of,
-        runner.config.segmentation.voice.settings(),
+        settings,
         model=runner.language.model,
         cache=runner.language.cache,
-        seed=runner.seed("voice"),
+        seed=seed,
         progress=runner.stages.progress,
     )
-    return told.by_head
+    return believed(told, writings.before(as_of), settings, seed, runner.config.training.n_threads)
 
 
 def fit_customers(runner: Runner, known: Dataset, as_of: np.datetime64, reading: Reading | None, former: Former | None) -> Customers:

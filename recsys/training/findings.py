@@ -32,7 +32,7 @@ def customer_findings(customers: Customers, asked: Asked | None, known: Vocabula
         "segments": {
             "names": {segment.id: segment.name for segment in model.segments},
             "moves": moves,
-            "succession": json.loads(succession.read_text(encoding="utf-8")) if succession.is_file() else None,
+            "succession": _plain(succession) if succession.is_file() else None,
         },
         "voice": None if voice is None else voice.facts(),
         "language_model": None if asked is None else _answered(customers, asked, model, voice),
@@ -43,6 +43,11 @@ def _moved(what: str, before: HeldSegments | Profiles, after: Profiles) -> dict[
     """Since when, and the share of customers whose segment has another id now; None where nobody can be compared."""
     share = changed_share(before, after)
     return {"since": what, "as_of": str(before.as_of), "changed_share": None if math.isnan(share) else share}
+
+
+def _plain(path: Path) -> Any:
+    """What a file says, None where it says NaN, which JSON does not have."""
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
 
 
 def _answered(customers: Customers, asked: Asked, model: SegmentationModel, voice: VoiceModel | None) -> dict[str, Any]:

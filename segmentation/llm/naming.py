@@ -32,6 +32,8 @@ INSTRUCTION = (
 REMINDER = f"Your last answer was not a name on the first line, of at most {MAX_NAME} letters, and a sentence on the second."
 MAX_TOKENS = 120
 _LEAD = re.compile(r"\A\W*(?:(?:group |segment )?(?:name|sentence|description)\s*[:\uff1a])?\s*", re.IGNORECASE)
+_NO_TEXT = re.compile(r"[<>\x00-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+"""Marks of tags and control characters: what has one is no name."""
 _AWAY = (UNREACHABLE, DENIED)
 
 
@@ -105,9 +107,13 @@ def _task(model: _Noted) -> Task[str]:
 
 
 def parse_name(answer: str) -> Parsed[str] | None:
-    """Name and sentence on a line each, without headings, quotes or marks around them; None = no name of at most MAX_NAME letters."""
-    lines = [plain for line in answer.strip().splitlines() if (plain := _LEAD.sub("", line).strip(" \"'`*#\u201c\u201d\u300c\u300d"))]
-    if not lines or len(lines[0]) > MAX_NAME:
+    """Name and sentence on a line each, without headings, quotes or marks around them.
+
+    None = no name of at most MAX_NAME letters, or tags or control characters in what is written.
+    """
+    pairs = [(line, _LEAD.sub("", line).strip(" \"'`*#\u201c\u201d\u300c\u300d")) for line in answer.strip().split("\n")]
+    used = [(line.rstrip("\r"), plain) for line, plain in pairs if plain.strip()][:2]
+    if not used or len(used[0][1].strip()) > MAX_NAME or any(_NO_TEXT.search(line) for line, _ in used):
         return None
-    written = "\n".join(lines[:2])
+    written = "\n".join(plain.strip() for _, plain in used)
     return Parsed(written, repaired=written != answer)

@@ -106,12 +106,91 @@ def test_the_two_sides_may_have_other_metrics_beside_the_protected_one() -> None
     assert gate([wider], [old], policy(slices=["tier"])).verdicts == gate([new], [old], policy(slices=["tier"])).verdicts
 
 
-def test_customers_without_a_value_are_left_out_in_pairs() -> None:
+def test_what_the_old_has_no_value_for_is_left_out_in_pairs() -> None:
     new, old = shop(n_slices=1)
-    old.values[0, 0, :10], new.values[0, 0, 5:20] = np.nan, np.nan
+    old.values[0, 0, :10], new.values[0, 0, 5:10] = np.nan, np.nan
     (verdict,) = gate([new], [old], policy()).verdicts
-    assert verdict.n == N - 20
+    assert (verdict.n, verdict.n_dropped) == (N - 10, 0)
     assert verdict.difference == pytest.approx(np.nanmean(new.values[0, 0] - old.values[0, 0]))
+
+
+@pytest.mark.parametrize("metric", ["NDCG@10", "Revenue@10"])
+def test_the_new_cannot_hide_whom_it_harms_behind_missing_values(metric: str) -> None:
+    new, old = (replace(side, metrics=(metric,)) for side in shop(fall=0.3, n_slices=1))
+    new.values[0, 0, new.values[0, 0] < old.values[0, 0]] = np.nan
+    hidden = int(np.isnan(new.values).sum())
+    with pytest.raises(
+        ValueError, match=f"{metric} of 'overall' in 'all purchases': {hidden} queries have a value on the old side and none"
+    ):
+        gate([new], [old], policy(metric=metric))
+
+
+def test_values_that_a_list_may_lack_by_nature_are_counted_when_only_the_new_lacks_them() -> None:
+    new, old = (replace(side, metrics=("Diversity@10",)) for side in shop(n_slices=1))
+    old.values[0, 0, :10], new.values[0, 0, 5:20] = np.nan, np.nan
+    (verdict,) = gate([new], [old], policy(metric="Diversity@10")).verdicts
+    assert (verdict.n, verdict.n_dropped) == (N - 20, 10)
+
+
+def test_infinite_values_are_refused() -> None:
+    new, old = (replace(side, metrics=("Novelty@10",)) for side in shop(n_slices=1))
+    new.values[0, 0, 0] = np.inf
+    with pytest.raises(ValueError, match="infinite"):
+        gate([new], [old], policy(metric="Novelty@10"))
+
+
+@pytest.mark.parametrize("rule", ["harm", "safety"])
+@pytest.mark.parametrize("correction", ["max-t", "holm"])
+def test_a_slice_of_a_kind_without_any_value_is_undecided_and_stops_nothing(rule: str, correction: str) -> None:
+    new, old = (replace(side, metrics=("Miscalibration@10",)) for side in shop(n_slices=3))
+    old.values[0, 0, :N], new.values[0, 0, :N] = np.nan, np.nan  # customers of no history have none
+    asked = {"metric": "Miscalibration@10", "margin": 0.05, "rule": rule, "correction": correction}
+    result = gate([new], [old], policy(slices=["tier"], **asked))
+    assert [(verdict.slice, verdict.n, verdict.state) for verdict in result.verdicts] == [
+        ("tier=s0", 0, UNDECIDED),
+        ("tier=s1", N, HOLDS),
+        ("tier=s2", N, HOLDS),
+    ]
+    assert not result.failed
+    with pytest.raises(ValueError, match="no customer has a value of Miscalibration@10 of 'tier=s0'"):
+        gate([new], [old], policy(slices=["tier", "tier=s0"], **asked))
+    only = replace(old, slices={"tier": ("s0",) * len(old.customers)}, values=np.full_like(old.values, np.nan))
+    with pytest.raises(ValueError, match="nobody has a value"):
+        gate([only], [only], policy(slices=["tier"], **asked))
+
+
+def test_a_slice_that_only_the_new_has_no_value_for_stops_the_safe() -> None:
+    new, old = (replace(side, metrics=("Diversity@10",)) for side in shop(n_slices=2))
+    new.values[0, 0, :N] = np.nan
+    (verdict,) = gate([new], [old], policy(metric="Diversity@10", margin=0.05, slices=["tier"], rule="safety")).failed
+    assert (verdict.slice, verdict.n, verdict.n_dropped) == ("tier=s0", 0, N)
+
+
+def test_a_slice_that_is_named_twice_is_asked_once() -> None:
+    new, old = shop(fall=0.3)
+    once = gate([new], [old], policy(slices=["tier"], correction="holm"))
+    assert gate([new], [old], policy(slices=["tier", "tier=s4"], correction="holm")).verdicts == once.verdicts
+
+
+def test_where_lower_is_better_difference_and_bounds_look_one_way() -> None:
+    new, old = (replace(side, metrics=("Popularity@10",)) for side in shop(fall=0.3))
+    fallen, risen = (
+        {v.slice: v for v in gate([a], [b], policy(metric="Popularity@10", slices=["tier"])).verdicts} for a, b in ((new, old), (old, new))
+    )
+    for verdict in (fallen["tier=s4"], risen["tier=s4"]):
+        assert verdict.lower_is_better
+        assert verdict.low < verdict.difference < verdict.high
+    assert fallen["tier=s4"].state == HOLDS
+    assert fallen["tier=s4"].high < 0
+    assert risen["tier=s4"].state == WORSE
+    assert risen["tier=s4"].low > 0
+
+
+@pytest.mark.parametrize("margin", [{"margin": 0.0}, {"margin": 0.01}, {"margin": None, "relative_margin": 0.01}])
+def test_where_nobody_differs_nothing_is_said_of_what_could_be_seen(margin: dict[str, object]) -> None:
+    _, old = shop()
+    (verdict,) = gate([old], [old], policy(**margin)).verdicts
+    assert np.isnan(verdict.detectable)
 
 
 def test_whole_set_metrics_are_protected_too() -> None:
@@ -130,6 +209,16 @@ def test_one_customer_decides_nothing() -> None:
     (verdict,) = gate([measured(np.array([0.1]))], [measured(np.array([0.9]))], policy()).verdicts
     assert verdict.state == UNDECIDED
     assert np.isnan([verdict.low, verdict.high]).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+@pytest.mark.parametrize("metric", ["NDCG@10", "Popularity@10"])
+def test_few_customers_decide_only_when_flips_of_their_signs_can(n: int, metric: str) -> None:
+    old = measured(np.linspace(0.2, 0.6, n), metrics=(metric,))
+    worse = replace(old, values=old.values + (0.1 if metric == "Popularity@10" else -0.1))
+    for new, state in ((old, HOLDS), (worse, WORSE)):
+        (verdict,) = gate([new], [old], policy(metric=metric, margin=0.01)).verdicts
+        assert verdict.state == (state if n == 5 else UNDECIDED)  # of 2**4 ways to flip none is as rare as 1 in 20
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,27 @@ def test_a_log_is_read_from_a_file(table: pd.DataFrame, tmp_path: Path, name: st
     assert np.isnan(log.unsupported).all()
 
 
+def test_ids_in_a_csv_file_stay_as_written(table: pd.DataFrame, tmp_path: Path) -> None:
+    ids = table.assign(customer_id=["01", "01", None, None], visitor_id=[None, None, "1", "1"], request_id=["07", "07", "7", "7"])
+    ids.assign(item_id=["0012", "eggs", "12", "1.0"]).to_csv(tmp_path / "log.csv", index=False)
+    log = decisions_of(read_table(tmp_path / "log.csv"))
+    assert log.units.tolist() == ["01", "01", "1", "1"]
+    assert log.slates.tolist() == [0, 0, 1, 1]
+    assert log.actions.tolist() == ["0012", "eggs", "12", "1.0"]
+
+
+def test_ids_of_digits_alone_stay_as_written_too(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.assign(customer_id=["01", "01", "1", "1"], item_id=["0012", "7", "12", "8"]).to_csv(tmp_path / "log.csv", index=False)
+    log = decisions_of(read_table(tmp_path / "log.csv"))
+    assert (log.units.tolist(), log.actions.tolist()) == (["01", "01", "1", "1"], ["0012", "7", "12", "8"])
+
+
+def test_what_the_log_cannot_show_is_known_in_all_rows_or_in_none(table: pd.DataFrame) -> None:
+    log = decisions_of(table)
+    with pytest.raises(DataError, match=r"row 1 .*unsupported probability is nan; .*or unknown in all rows"):
+        replace(log, unsupported=np.array([np.nan, 0, 0, 0]))
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither \.parquet nor \.csv"):
         read_table(tmp_path / "log.xlsx")
@@ -82,6 +104,8 @@ def test_a_column_may_say_what_the_log_cannot_show(table: pd.DataFrame) -> None:
         ("position", [1, 2, 1.5, 2], "row 3: 'position' is 1.5; a place is a whole number"),
         ("visitor_id", [None, None, None, "v9"], "row 3: 'customer_id' and 'visitor_id' are empty"),
         ("policy_unsupported", [0, 0, 0, 2], "row 4 .*unsupported probability is 2"),
+        ("policy_unsupported", [0.9, None, 0.9, 0.9], "row 2: 'policy_unsupported' is empty; fill it in every row"),
+        ("policy_unsupported", [None] * 4, "row 1: 'policy_unsupported' is empty"),
     ],
 )
 def test_a_bad_value_is_named_with_its_row(table: pd.DataFrame, column: str, values: list[object], message: str) -> None:

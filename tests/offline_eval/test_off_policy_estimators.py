@@ -54,6 +54,18 @@ def test_facts_of_weights_by_hand() -> None:
     assert by_name["DM"] is None
 
 
+def test_rows_of_one_unit_are_summed_before_units_are_counted() -> None:
+    facts = facts_of(ips(LOG), np.array([0, 0, 1, 2]))
+    assert facts is not None
+    assert facts.effective_size == pytest.approx((14 / 3) ** 2 / (1 / 4 + 9 / 4 + 4 + 4 / 9))
+    assert facts.effective_units == pytest.approx((14 / 3) ** 2 / (4 + 4 + 4 / 9))
+    assert facts.effective_rewards == pytest.approx((1 / 2 + 2 + 4 / 3) ** 2 / (1 / 4 + 4 + 16 / 9))
+    assert facts.largest_share == pytest.approx(2 / (14 / 3))
+    alone = facts_of(ips(LOG), np.zeros(4, np.intp))
+    assert alone is not None
+    assert (alone.effective_units, alone.effective_rewards, alone.largest_share) == pytest.approx((1, 1, 1))
+
+
 def test_without_predictions_there_are_only_weighted_estimates() -> None:
     assert [terms.name for terms in estimators(LOG)] == ["IPS", "SNIPS", "clipped IPS"]
     assert default_threshold(400) == 20

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.off_policy import relative_error, taken
+from benchmarks.off_policy import main, open_bandit, relative_error, taken
 from benchmarks.open_bandit import (
     PUBLISHED,
     QUICK_START,
@@ -29,6 +29,15 @@ def obp() -> Path:
     if found is None:
         pytest.skip("campaign `all` comes with the wheel obp 0.4.1, which is not installed (pip install --no-deps obp==0.4.1)")
     return found
+
+
+def test_the_folder_of_the_data_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.argv", ["off_policy", "open-bandit", "--obp", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "--data" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"openbandit_random\.parquet is missing"):
+        open_bandit(tmp_path, tmp_path)
 
 
 def test_the_quick_start_is_met_to_its_last_digit(obp: Path) -> None:

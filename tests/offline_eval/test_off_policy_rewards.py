@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,3 +100,17 @@ def test_predictions_are_finite_and_of_one_length() -> None:
         PredictedRewards(np.array([0, np.nan]), np.zeros(2))
     with pytest.raises(DataError, match="2 rows have a prediction of the logged action and 1"):
         PredictedRewards(np.zeros(2), np.zeros(1))
+
+
+def test_what_memory_held_before_is_not_taken_for_a_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = even_log(np.tile([0.0, 1.0], 15), np.repeat("x", 30))
+    dirty = SimpleNamespace(**{**vars(np), "empty": lambda n: np.full(n, np.nan)})
+    monkeypatch.setattr("offline_eval.off_policy.rewards.np", dirty)
+    assert np.isfinite(fit_rewards(log, policy(30), np.random.default_rng(0)).logged).all()
+
+
+def test_what_a_model_predicts_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = even_log(np.tile([0.0, 1.0], 15), np.repeat("x", 30))
+    monkeypatch.setattr("offline_eval.off_policy.rewards._Model.predict", lambda *given: (np.full(len(given[-1]), np.nan),) * 2)
+    with pytest.raises(DataError, match="row 1: the predicted rewards are nan"):
+        fit_rewards(log, policy(30), np.random.default_rng(0))

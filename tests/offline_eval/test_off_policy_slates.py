@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from logged import logged
 
 from offline_eval.off_policy.estimators import Terms
+from offline_eval.off_policy.evaluation import evaluate_slates
 from offline_eval.off_policy.slates import (
     DRAWS,
     independent_ips,
@@ -81,6 +83,22 @@ def test_a_list_has_each_place_once_and_one_unit() -> None:
         slates_of(logged([0.5, 0.5], [0.5, 0.5], [0, 0], slates=[1, 1], units=["a", "a"]))
     with pytest.raises(DataError, match="row 2: unit b is in a list of unit a"):
         slates_of(logged([0.5, 0.5], [0.5, 0.5], [0, 0], slates=[1, 1], positions=[1, 2], units=["a", "b"]))
+
+
+@pytest.mark.parametrize(("positions", "message"), [([1, 3], "row 2: place 3 .* and place 2 is not"), ([2, 3], "row 1: place 2 .*place 1")])
+def test_a_list_lacks_no_place_where_weights_are_multiplied(positions: list[int], message: str) -> None:
+    gap = logged([0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 1], slates=[1, 1, 2], positions=[*positions, 1], units=["a", "a", "b"])
+    for draws in ("conditional", "independent"):
+        with pytest.raises(DataError, match=message):
+            evaluate_slates(gap, draws, np.random.default_rng(0), n_resamples=10)
+    assert evaluate_slates(gap, "marginal", np.random.default_rng(0), n_resamples=10).n == 2
+
+
+def test_places_may_be_counted_from_0() -> None:
+    log = logged([0.5] * 3, [0.5] * 3, [0, 0, 1], slates=[2, 1, 1], positions=[0, 1, 0], units=["b", "a", "a"])
+    assert slates_of(log).rewards.tolist() == [[1, 0], [0, 0]]
+    with pytest.raises(DataError, match=r"row 1: place 1 .* and place 0 is not"):
+        slates_of(replace(log, positions=np.array([1, 1, 0])))
 
 
 def conditional(scores: np.ndarray, chosen: tuple[int, ...]) -> list[float]:

@@ -113,7 +113,30 @@ def test_too_little_is_refused() -> None:
     few = two_actions(0.9)
     assert "effective rewards, fewer than 30" in reasons(replace(few, rewards=few.rewards * (np.arange(N) < 30)))
     heavy = replace(few, propensities=np.where(np.arange(N) == 0, 0.0005, few.propensities))
-    assert "one row has" in reasons(heavy)
+    assert "one unit has" in reasons(heavy)
+
+
+def test_rows_written_ten_times_are_no_more_customers() -> None:
+    log = two_actions(0.9, n=60)
+    repeated = Decisions(**{name: np.repeat(column, 10) for name, column in vars(log).items()})
+    assert "the effective sample size is" in reasons(log)
+    assert "effective units, fewer than 50" in reasons(repeated)
+
+
+def test_one_customer_with_very_many_rows_is_refused() -> None:
+    log = two_actions(0.9)
+    assert reasons(replace(log, units=np.where(np.arange(N) < 60, "crowd", log.units))) == ""
+    assert "one unit has 9.0%" in reasons(replace(log, units=np.where(np.arange(N) < 200, "crowd", log.units)))
+
+
+def test_unequal_customers_are_concluded_from_only_where_intervals_keep_their_promise() -> None:
+    shape = {"n_units": 60, "visits": 20, "n_actions": 10, "level": -1, "logging": 0.3, "evaluated": 1.2}
+    rng = np.random.default_rng(3)
+    refused = {}
+    for name, sizes in {"equal": {}, "one large": {"largest": 600}, "very unequal": {"tail": 1.0}}.items():
+        logs = [World(**shape, **sizes).draw(rng)[0] for _ in range(20)]
+        refused[name] = np.mean([by_name(evaluate_policy(log, rng, n_resamples=100), "SNIPS").word == "refused" for log in logs])
+    assert refused == {"equal": pytest.approx(0, abs=0.1), "one large": 1, "very unequal": 1}
 
 
 def test_an_estimate_whose_weight_was_cut_away_is_refused() -> None:

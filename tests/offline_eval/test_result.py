@@ -113,6 +113,48 @@ def test_comparisons_say_how_likely_luck_is_and_what_could_not_be_seen() -> None
     assert np.isnan(alone.detectable)
 
 
+def test_a_comparison_is_of_the_queries_for_which_both_have_a_value() -> None:
+    measured = measurements()
+    measured.values[1, 0, :15] = np.nan  # the base has none for three in four of those whom the good one serves better
+    both = [name for name in range(40) if name >= 15]
+    shared = replace(
+        measured,
+        customers=tuple(measured.customers[row] for row in both),
+        times=measured.times[15:],
+        slices={"tier": measured.slices["tier"][15:]},
+        values=measured.values[:, :, 15:],
+    )
+    holed, whole = ({c.slice: c for c in compare(side, "good", "base", np.random.default_rng(0))} for side in (measured, shared))
+    difference = holed["overall"].difference
+    assert difference.estimate == pytest.approx(whole["overall"].difference.estimate)
+    assert difference.low == pytest.approx(whole["overall"].difference.low, abs=0.001)
+    assert difference.n == holed["overall"].relative.n == 25
+    assert holed["tier=low"].relative.estimate == pytest.approx(0.1)
+
+
+def test_a_shared_customer_is_one_with_a_query_that_both_answer() -> None:
+    measured = measurements()
+    measured.values[1, 0, :15], measured.values[0, 0, 30:] = np.nan, np.nan
+    overall = compare(measured, "good", "base", np.random.default_rng(0), n_resamples=50)[0]
+    assert overall.difference.n == 15
+
+
+def test_where_nobody_differs_no_least_difference_is_told() -> None:
+    found = {item.slice: item for item in compare(measurements(), "good", "base", np.random.default_rng(0), n_resamples=50)}
+    assert np.isnan([found["tier=high"].detectable, found["tier=high"].detectable_relative]).all()
+
+
+def test_a_side_without_times_has_the_one_time_of_the_other() -> None:
+    timed, untimed = measurements(systems=("good",)), replace(measurements(systems=("base",)), times=("",) * 40)
+    expected = compare(measurements(), "good", "base", np.random.default_rng(0), n_resamples=50)
+    assert compare(timed, "good", "base", np.random.default_rng(0), untimed, n_resamples=50) == pytest.approx(expected)
+    swapped = compare(replace(timed, times=("",) * 40), "good", "base", np.random.default_rng(0), measurements(), n_resamples=50)
+    assert swapped == pytest.approx(expected)
+    several = replace(timed, times=("2020-01-10T00:00:00+00:00",) * 39 + ("2020-01-11T00:00:00+00:00",))
+    with pytest.raises(ValueError, match="80 queries were asked of one side only"):
+        compare(several, "good", "base", np.random.default_rng(0), untimed, n_resamples=50)
+
+
 def test_queries_of_one_customer_flip_together() -> None:
     one = measurements(20)
     values = np.concatenate([one.values, one.values], axis=2)

@@ -63,6 +63,18 @@ def test_orders_money_and_times_are_those_of_the_customer(fitted: SegmentationMo
     assert evidence.interval_days[:2] == pytest.approx([(78 - 1 / 24 + 2 * typical) / 4, typical])  # two gaps and two typical ones
 
 
+def test_a_shop_without_money_knows_of_nothing_spent_recently_or_ever(two_tastes: Purchases) -> None:
+    past = two_tastes.before(FIT)
+    past = replace(past, values=np.full(len(past), np.nan))
+    profiles = fit(past).assign(past, N, FIT)
+    evidence = profiles.evidence
+    silent = [customer for customer in range(120) if not evidence.recent_orders[customer]]
+    assert silent  # who did not buy of late spent nothing that anybody knows of, either
+    assert np.isnan(evidence.recent_spend).all()
+    assert np.isnan(evidence.spend).all()
+    assert facts(profiles, silent[0]).recent_spend is None
+
+
 def test_the_thing_that_speaks_most_is_what_the_taste_is_for(two_tastes: Purchases, fitted: SegmentationModel) -> None:
     past = two_tastes.before(FIT)
     profiles = fitted.assign(past, N, FIT)

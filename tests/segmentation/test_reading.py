@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sayings import AS_OF, ASKING, FEELINGS, START, THINGS, HeadReader, WordReader, message, shop
 
 from recsys.config import TextConfig
@@ -113,11 +114,54 @@ def test_labels_that_are_handed_in_teach_intents() -> None:
 def test_the_head_that_the_encoder_was_trained_with_is_used() -> None:
     reader = HeadReader()
     model = _fit(shop(), reader=reader)
-    assert model.facts()["sentiment"]["by"] == "encoder"
+    facts = model.facts()["sentiment"]
+    assert facts["by"] == "encoder"
+    assert "flattered" in facts["reason"]
+    assert facts["rival"]["kappa_low"] > 0
     voice = model.read(shop(), N, AS_OF, reader).of(2)
     assert voice is not None
     assert voice.mood is not None
     assert voice.mood.score > 0.5
+
+
+class _ConstantReader(WordReader):
+    """One that was trained with a head that says the same of every text, but for noise."""
+
+    def __init__(self, head: str, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.classes = {head: classes}
+
+    def classify(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        ((head, classes),) = self.classes.items()
+        likely = np.random.default_rng(len(texts)).uniform(0.0, 0.01, (len(texts), len(classes)))
+        likely[:, 0] += 1
+        return {head: np.asarray(likely / likely.sum(axis=1, keepdims=True), np.float32)}
+
+
+def test_a_head_of_the_encoder_that_says_one_thing_of_everything_is_not_used() -> None:
+    rng = np.random.default_rng(1)
+    said = [(message(intent, rng), intent) for intent in ASKING for _ in range(30)]
+    shuffled = list(zip((text for text, _ in said), rng.permutation([intent for _, intent in said]).tolist(), strict=True))
+    reader = _ConstantReader("intent", ("buy", "hesitate", "leave", "other"))
+    found = _fit(shop(n_messages=0), reader=reader, labels={"intent": shuffled})
+    assert found.intent is None
+    assert "beyond chance" in found.facts()["intent"]["ignored"]
+    taught = _fit(shop(n_messages=0), reader=reader, labels={"intent": said})
+    assert taught.intent is not None
+    assert taught.intent.probe is not None
+    by_stars = _fit(shop(), reader=_ConstantReader("sentiment", tuple(FEELINGS)))
+    assert by_stars.sentiment is not None
+    assert by_stars.sentiment.probe is not None
+
+
+def test_a_head_of_the_encoder_that_nothing_judges_is_not_used() -> None:
+    usual = shop()
+    unrated = Writings(usual.customers, usual.texts, usual.times, np.full(len(usual), np.nan, np.float32), usual.kinds)
+    model = _fit(unrated, reader=HeadReader())
+    assert model.sentiment is None
+    few = _fit(unrated, reader=HeadReader(), labels={"sentiment": [("all splendid", "positive")]})
+    assert few.sentiment is None
+    assert "nothing judges it" in few.facts()["sentiment"]["ignored"]
 
 
 def test_the_real_encoder_is_read_through() -> None:
@@ -253,6 +297,21 @@ def test_labels_of_no_declared_class_are_refused() -> None:
 
 
 # Keeping
+
+
+def test_personal_data_of_customers_is_not_kept(tmp_path: Path) -> None:
+    usual = shop()
+    private = "My mail is anna.jansen@example.org, phone 0612345678. The anna_j@example.org was good. My iban is NL91ABNA0417164300."
+    texts = [f"{text} {private} {text[::-1]}" if row % 5 == 0 else text for row, text in enumerate(usual.texts)]
+    writings = Writings(usual.customers, np.array(texts, np.object_), usual.times, usual.stars, usual.kinds)
+    rng = np.random.default_rng(1)
+    labels = [(f"{message(intent, rng)} {private} {message(intent, rng)}", intent) for intent in ASKING for _ in range(30)]
+    model = _fit(writings, labels={"intent": labels})
+    assert model.intent is not None
+    model.save(tmp_path)
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir()).decode("latin-1").casefold()
+    assert "invoice" in kept
+    assert not [word for word in ("anna", "jansen", "0612345678", "example", "nl91", "abna", "[email") if word in kept]
 
 
 def test_equal_seeds_learn_the_same(plain: VoiceModel, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from sayings import AS_OF, START, THINGS, Judge, WordReader, shop
 
+from segmentation.labelling import label_writings
 from segmentation.llm.cache import LabelCache
 from segmentation.reading import VoiceModel, fit_voice
+from segmentation.teaching import believed
 from segmentation.voice import Voices
 from segmentation.voice_settings import VoiceSettings
 from segmentation.writings import Writings
@@ -121,6 +123,13 @@ def test_labels_that_contradict_the_stars_are_refused_with_figures() -> None:
     assert voice is not None
     assert voice.mood is not None
     assert voice.mood.score > 0.5
+
+
+def test_refused_labels_are_not_believed_elsewhere_either() -> None:
+    for is_contrary, heads in ((False, {"sentiment", "intent"}), (True, {"intent"})):
+        with LabelCache(None) as cache:
+            told = label_writings(shop(), AS_OF, SETTINGS, model=Judge(is_contrary=is_contrary), cache=cache, seed=3, progress=_quiet)
+        assert set(believed(told, shop(), SETTINGS, 3, 1)) == heads
 
 
 def test_a_text_that_gives_orders_adds_no_class_and_no_aspect() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -37,7 +38,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     rng = np.random.default_rng(0)
     old, tiers = rng.uniform(0.2, 0.8, 400), np.array(["low", "high"] * 200)
     noise = rng.normal(0, 0.05, 400)
-    columns = {"old": old, "equal": old + noise, "worse": old + noise - 0.15 * (tiers == "high")}
+    columns = {"old": old, "equal": old + noise, "worse": (old + noise - 0.15 * (tiers == "high")).clip(0)}
     paths = {name: tmp_path / f"{name}.parquet" for name in columns}
     for name, values in columns.items():
         pq.write_table(pa.table({"customer_id": [f"c{n}" for n in range(400)], "slice:tier": tiers, "NDCG@5": values}), paths[name])
@@ -63,6 +64,42 @@ def test_what_is_worse_fails_and_is_named(segrec: Gate, files: dict[str, Path]) 
     assert (code, content["passed"]) == (1, False)
     assert [verdict["slice"] for verdict in content["verdicts"] if verdict["state"] == "worse"] == ["overall", "tier=high"]
     assert content["policy"]["correction"] == "max-t"
+    assert (content["new"], content["old"]) == (str(files["worse"]), str(files["old"]))
+
+
+def _edited(path: Path, **columns: object) -> Path:
+    table = pq.read_table(path)
+    edited = path.with_stem(f"{path.stem}-edited")
+    pq.write_table(pa.table({name: table[name] for name in table.column_names if name not in columns} | columns), edited)
+    return edited
+
+
+def test_half_of_the_customers_cannot_be_left_without_a_value(segrec: Gate, files: dict[str, Path]) -> None:
+    old, new = (pq.read_table(files[name])["NDCG@5"].to_numpy() for name in ("old", "worse"))
+    nulled = _edited(files["worse"], **{"NDCG@5": pa.array(np.where(new < old, np.nan, new), from_pandas=True)})
+    code, out, err = segrec("gate", nulled, files["old"], "--policy", files["policy"])
+    assert (code, out) == (1, "")
+    assert f"{np.sum(new < old)} queries have a value on the old side and none on the new" in " ".join(err.split())
+
+
+def test_what_the_new_has_no_value_for_is_said(segrec: Gate, files: dict[str, Path]) -> None:
+    files["policy"].write_text('[[protect]]\nmetric = "Novelty@5"\nmargin = 0.1\n')
+    values = pq.read_table(files["old"])["NDCG@5"].to_numpy()
+    old = _edited(files["old"], **{"Novelty@5": values})
+    new = _edited(files["equal"], **{"Novelty@5": pa.array(np.where(np.arange(400) < 7, np.nan, values), from_pandas=True)})
+    code, out, _ = segrec("gate", new, old, "--policy", files["policy"])
+    assert code == 0
+    assert "Novelty@5 of 'overall' in 'all purchases': 7 queries are not judged" in " ".join(out.split())
+    _, out, _ = segrec("gate", new, old, "--policy", files["policy"], "--json")
+    assert [verdict["n_dropped"] for verdict in json.loads(out)["verdicts"]] == [7]
+
+
+def test_the_headline_says_where_to_read_what_might_have_been_missed(segrec: Gate, files: dict[str, Path]) -> None:
+    files["policy"].write_text(POLICY.replace("0.05", "0.0001"))
+    code, out, _ = segrec("gate", files["equal"], files["old"], "--policy", files["policy"])
+    assert code == 0
+    said = "undecided: for each of them, what might have been missed is in the column 'least seen', beyond the margin"
+    assert said in " ".join(out.split())
 
 
 def test_usage_ends_with_2(segrec: Gate, files: dict[str, Path]) -> None:
@@ -93,7 +130,9 @@ def test_a_bundle_is_judged_against_itself_and_against_its_own_results(
     assert pq.read_schema(kept).names[:3] == ["table", "customer_id", "time"]
 
     files["policy"].write_text(POLICY + '[[protect]]\nmetric = "Novelty@5"\nmargin = 0.1\n')
-    for other in (small_bundle, kept):
+    timeless, table = tmp_path / "theirs.parquet", pq.read_table(kept)
+    pq.write_table(table.filter(pc.equal(table["table"], "all purchases")).drop_columns(["time"]), timeless)
+    for other in (small_bundle, kept, timeless):
         code, out, _ = segrec("gate", small_bundle, other, "--policy", files["policy"], "--data", small_shop, "--json")
         verdicts = json.loads(out)["verdicts"]
         assert code == 0

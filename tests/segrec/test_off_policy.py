@@ -116,6 +116,9 @@ def test_a_bad_row_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["--lists", "drawn"], "none of marginal, conditional, independent"),
         (["--features", "stage"], "--features needs --policy-table"),
         (["--predicted", "q"], "--predicted takes two columns"),
+        (["--lists", "marginal", "--threshold", "-5"], "--lists takes no --threshold"),
+        (["--lists", "marginal", "--predicted", "no,such"], "--lists takes no --threshold, --features or --predicted"),
+        (["--lists", "marginal", "--features", "stage"], "--lists takes no"),
         (["--threshold", "0"], "--threshold must be above 0"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +18,12 @@ import pytest
 from world import DAY, END, N_CUSTOMERS, write_world
 
 from recsys.data.dataset import Dataset
+from recsys.training.stages import silent
 from segrec import cli
+from segrec.segment_folder import open_fitted
+from segrec.segment_page import page
+from segrec.segment_reading import report_by
+from segrec.segment_voice import voice_lines
 
 GUIDE = (Path(__file__).parent.parent.parent / "docs" / "segments.md").read_text(encoding="utf-8")
 WORLD, SMALLER = "--customers 600 --items 200", "--customers 150 --items 60"
@@ -76,6 +82,7 @@ def test_fit_prints_the_segments_and_writes_the_same_files_again(segrec: Segrec,
     code, shown, _ = segrec(*command)
     assert code == 0
     assert [word for word in ("s0", "s1", "everybody", "2 of 2 segment names") if word not in shown] == []
+    assert "2 segments, as the configuration asks." in shown.splitlines()
     first = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     code, shown, _ = segrec(*command, "--json")
     told = json.loads(shown)
@@ -282,6 +289,72 @@ def test_a_damaged_segmentation_is_refused(segrec: Segrec, fitted: Path, tmp_pat
     (tmp_path / "broken" / "fit.json").write_text("{", encoding="utf-8")
     code, _, err = segrec("describe", tmp_path / "broken")
     assert (code, "cannot be read" in err) == (1, True)
+
+
+def test_what_another_program_calls_a_fit_is_neither_replaced_nor_read(
+    segrec: Segrec, shop: Path, settings: Path, fitted: Path, tmp_path: Path
+) -> None:
+    thesis = tmp_path / "thesis"
+    for facts in ({"model": "mine"}, ["mine"], {**json.loads((fitted / "fit.json").read_text()), "format": "segrec segmentation 0"}):
+        thesis.mkdir(exist_ok=True)
+        (thesis / "fit.json").write_text(json.dumps(facts), encoding="utf-8")
+        (thesis / "chapter.txt").write_text("years of work", encoding="utf-8")
+        code, _, err = segrec("fit", settings, "--data", shop, "--as-of", FIT, "--out", thesis)
+        assert (code, "so it is not replaced" in " ".join(err.split())) == (1, True)
+        code, _, err = segrec("describe", thesis, "--out", tmp_path / "report.html")
+        assert (code, "fit the segmentation again" in " ".join(err.split())) == (1, True)
+        assert sorted(path.name for path in thesis.iterdir()) == ["chapter.txt", "fit.json"]
+
+
+def test_profiles_of_another_fit_are_no_previous_ones(segrec: Segrec, shop: Path, fitted: Path, settings: Path, tmp_path: Path) -> None:
+    before, now = tmp_path / "before.csv", tmp_path / "now.csv"
+    assert segrec("assign", fitted, "--data", shop, "--as-of", FIT, "--out", before)[0] == 0
+    command = ("fit", settings, "--data", shop, "--as-of", LATER)
+    assert segrec(*command, "--out", tmp_path / "anew")[0] == 0
+    assert segrec(*command, "--out", tmp_path / "on", "--former", fitted)[0] == 0
+    assert segrec("assign", tmp_path / "on", "--data", shop, "--out", now, "--previous", before)[0] == 0
+    assert segrec("assign", tmp_path / "on", "--data", shop, "--out", now, "--previous", now)[0] == 0
+    code, _, err = segrec("assign", tmp_path / "anew", "--data", shop, "--out", tmp_path / "x.csv", "--previous", before)
+    assert (code, "fitted without --former" in " ".join(err.split()), (tmp_path / "x.csv").exists()) == (1, True, False)
+
+
+def test_a_shop_without_money_says_nothing_of_money(segrec: Segrec, shop: Path, settings: Path, tmp_path: Path) -> None:
+    poor = tmp_path / "poor"
+    poor.mkdir()
+    pq.write_table(pq.read_table(shop / "interactions.parquet").drop_columns(["value"]), poor / "interactions.parquet")
+    (poor / "items.parquet").write_bytes((shop / "items.parquet").read_bytes())
+    out = tmp_path / "segments"
+    assert segrec("fit", settings, "--data", poor, "--as-of", FIT, "--out", out)[0] == 0
+    code, shown, _ = segrec("assign", out, "--data", poor, "--as-of", LATER, "--customer", "c3")
+    assert (code, "spent since" in shown) == (0, False)
+    report = report_by(open_fitted(out), Dataset.load(poor), np.datetime64(FIT, "us"), silent)
+    assert report["outcome"]["n"] == N_CUSTOMERS
+    assert [(tier["expected"], tier["spent"]) for tier in report["outcome"]["tiers"]] == [(None, None)] * 3
+
+
+def test_what_they_say_is_marked_where_only_terms_tell_it(fitted: Path) -> None:
+    report = json.loads((fitted / "report.json").read_text(encoding="utf-8"))
+    assert "What they say" not in page(report, None)  # nobody wrote anything
+    needs = [{"name": "zip", "value": 0.5, "polarity": -0.5}]
+    report["segments"][0]["voice"] = {"n": 9, "mood": None, "intents": [], "needs": needs, "n_degraded": 0}
+    assert "<h4>What they say</h4>" in page(report, None)
+    assert "<h4>What they say (by terms)</h4>" in page({**report, "needs_are_by_terms": True}, None)
+
+
+def test_a_report_says_by_what_texts_are_read(fitted: Path, shop: Path) -> None:
+    facts = {
+        "language_model": None,
+        "problems": {},
+        "sentiment": {"by": "", "reason": "no stars"},
+        "intent": {"by": "", "reason": "no labels"},
+        "needs": {"by": "terms", "names": ["zip"]},
+    }
+    known = open_fitted(fitted)
+    told = replace(known, facts={**known.facts, "voice": facts})
+    report = report_by(told, Dataset.load(shop), np.datetime64(FIT, "us"), silent)
+    assert report["notes"][-3:] == voice_lines(facts)
+    assert report["needs_are_by_terms"]
+    assert known.facts["voice"] is None  # nobody wrote anything in this shop
 
 
 def test_every_command_shows_a_working_example(segrec: Segrec) -> None:

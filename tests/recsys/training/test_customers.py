@@ -6,7 +6,8 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +24,11 @@ from recsys.data.dataset import Dataset
 from recsys.data.vocabulary import Vocabulary
 from recsys.errors import ConfigError
 from recsys.text.heads import Head, Heads
-from recsys.training.customers import BLOCK, ShopReader, fingerprint_of, writings_of
+from recsys.training.customers import BLOCK, ShopReader, fingerprint_of, llm_labels, writings_of
 from recsys.training.former import changed_share, load_former
 from recsys.training.pipeline import train
+from recsys.training.runner import Asked, Runner
+from segmentation.llm.cache import LabelCache
 from segmentation.llm.language_model import UNREACHABLE, Answer, Answers, Prompt
 from segmentation.llm.usage import Usage
 
@@ -35,10 +38,10 @@ WISHES = ("order", "unsure", "goodbye", "parcel")
 
 
 class Clerk:
-    """A language model that knows the words of this world. is_there: False = it cannot be reached."""
+    """A language model that knows the words of this world. is_there: False = it cannot be reached; is_contrary: takes praise for blame."""
 
-    def __init__(self, model: str = "clerk-1", is_there: bool = True) -> None:
-        self.model, self.is_there = model, is_there
+    def __init__(self, model: str = "clerk-1", is_there: bool = True, is_contrary: bool = False) -> None:
+        self.model, self.is_there, self.is_contrary = model, is_there, is_contrary
         self.n_asked = 0
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> Answers:
@@ -54,7 +57,8 @@ class Clerk:
                 yield number, self._answer(f"Friends of {first.lower()}\nThey buy {first.lower()}.")
 
     def _choice(self, text: str, choices: Sequence[str]) -> int:
-        known = {"negative": "awful", "neutral": "fine", "positive": "lovely"} | dict(
+        worst, best = ("lovely", "awful") if self.is_contrary else ("awful", "lovely")
+        known = {"negative": worst, "neutral": "fine", "positive": best} | dict(
             zip(("buy", "hesitate", "leave", "other"), WISHES, strict=True)
         )
         said = [known.get(choice, "?") in text for choice in choices]
@@ -159,6 +163,19 @@ def test_customers_speak_in_the_profiles(understood: Path) -> None:
     assert not writer.voice.is_degraded
     assert silent is not None
     assert silent.voice is None
+
+
+@pytest.mark.parametrize(("is_contrary", "heads"), [(False, {"sentiment", "intent"}), (True, {"intent"})])
+def test_labels_that_the_stars_refuse_do_not_teach_the_trunk(shop: Path, raw: dict[str, Any], is_contrary: bool, heads: set[str]) -> None:
+    tuned = parse_config({**raw, "finetune": {"n_steps": 5}, "segmentation": {"n_segments": 2, "voice": {"n_labelled": 100}}}, "test")
+    with LabelCache(None) as cache:
+        runner = SimpleNamespace(
+            config=tuned,
+            language=Asked(Clerk(is_contrary=is_contrary), cache),
+            seed=lambda stage: 7,
+            stages=SimpleNamespace(progress=lambda done, total, what: None),
+        )
+        assert set(llm_labels(cast(Runner, runner), Dataset.load(shop), AS_OF)) == heads
 
 
 def test_what_was_answered_is_not_asked_again(understood: Path, shop: Path, config: Config, folder: Path, tmp_path: Path) -> None:

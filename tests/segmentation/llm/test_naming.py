@@ -53,6 +53,19 @@ def test_headings_and_marks_around_an_answer_are_taken_off(answer: str, expected
     assert (parsed.value, parsed.repaired) == (expected, repaired)
 
 
+@pytest.mark.parametrize(
+    "answer", ["<b>Tea people</b>", "***\nTea <people", "Tea\x1bpeople", "Tea people\nThey <i>like</i> tea.", "\u202eTea"]
+)
+def test_what_holds_half_a_tag_or_a_control_character_is_no_answer(answer: str) -> None:
+    assert parse_name(answer) is None
+
+
+def test_what_is_not_used_of_an_answer_may_hold_a_tag() -> None:
+    parsed = parse_name("Tea people\r\nThey like tea.\r\n<end>")
+    assert parsed is not None
+    assert parsed.value == "Tea people\nThey like tea."
+
+
 @pytest.mark.parametrize("answer", ["", "\n \n", "***", "x" * (MAX_NAME + 1)])
 def test_what_holds_no_name_is_no_answer(answer: str) -> None:
     assert parse_name(answer) is None
