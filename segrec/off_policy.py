@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from offline_eval.off_policy.evaluation import LEVEL, N_RESAMPLES, Limits, OffPo
 from offline_eval.off_policy.report import refusal_lines, result_table, to_json, verdict
 from offline_eval.off_policy.rewards import PredictedRewards, features_of, fit_rewards
 from offline_eval.off_policy.slates import DRAWS, Draws
+from recsys.bundle import sha256
 from recsys.errors import DataError
 from segrec.console import output
 
@@ -124,7 +124,7 @@ def _names(text: str | None) -> list[str]:
 def _about(log: Path, policy_table: Path | None, table: pd.DataFrame, seed: int, n_resamples: int) -> dict[str, Any]:
     """What is needed to make the same figures again."""
     files = [log] if policy_table is None else [log, policy_table]
-    about: dict[str, Any] = {"files": {str(path): _sha256(path) for path in files}, "seed": seed, "n_resamples": n_resamples}
+    about: dict[str, Any] = {"files": {str(path): sha256(path) for path in files}, "seed": seed, "n_resamples": n_resamples}
     if TIME in table:
         times = pd.to_datetime(table[TIME], errors="coerce", utc=True)
         if times.isna().any():
@@ -133,8 +133,3 @@ def _about(log: Path, policy_table: Path | None, table: pd.DataFrame, seed: int,
             )
         about["from"], about["to"] = times.min().isoformat(), times.max().isoformat()
     return {**about, "limits": asdict(Limits())}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import benchmarks.text
 from benchmarks.text import cold, instruments, intents, next_item, reviews, sentiment, study
-from benchmarks.text.bench import Bench
+from benchmarks.text.bench import Bench, run_on, settings_of
 from recsys.config import TextConfig
-from recsys.threads import limit_threads
 
 RUNS: dict[str, Callable[[Bench], None]] = {
     "next-item": next_item.run,
@@ -39,17 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trunk", default=TextConfig().trunk, help="the BERT that is measured")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another setting of the fine-tuning, in JSON")
     args = parser.parse_args(arguments)
-    settings = {name: json.loads(value) for name, value in (setting.split("=", 1) for setting in args.set)}
+    settings = settings_of(args.set)
     if args.steps is not None:
         settings["n_steps"] = args.steps
     bench = Bench(args.data, args.work, args.shop, args.threads, args.trunk, settings)
-    try:
-        with limit_threads(args.threads):
-            RUNS[args.what](bench)
-    except FileNotFoundError as error:
-        print(f"--data must name the folder of the public data sets: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_on(bench, RUNS[args.what])
 
 
 if __name__ == "__main__":

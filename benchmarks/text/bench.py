@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 from recsys.config import FinetuneConfig, TextConfig
 from recsys.text.encoder import encode_texts, load_encoder
 from recsys.text.finetune import finetune
+from recsys.threads import limit_threads
 from recsys.training.finetuning import Material, make_lesson
 from recsys.types import Floats
 from segrec.console import output, steps
@@ -64,3 +67,19 @@ class Bench:
         """Embeddings, unit norm, float32 (n, dim)."""
         with steps() as progress:
             return encode_texts(load_encoder(text, self.n_threads), texts, self.work / "encoded", progress)
+
+
+def settings_of(given: Sequence[str]) -> dict[str, object]:
+    """Settings from arguments of the form KEY=VALUE, values in JSON."""
+    return {name: json.loads(value) for name, value in (setting.split("=", 1) for setting in given)}
+
+
+def run_on(bench: Bench, measure: Callable[[Bench], None]) -> int:
+    """Measure; exit status: 0, or 1 where the public data are not there."""
+    try:
+        with limit_threads(bench.n_threads):
+            measure(bench)
+    except FileNotFoundError as error:
+        print(f"--data must name the folder of the public data sets: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import benchmarks.understanding
-from benchmarks.text.bench import Bench
+from benchmarks.text.bench import Bench, run_on, settings_of
 from benchmarks.understanding import aspects, chinese, distilled, few_shot
 from recsys.config import TextConfig
-from recsys.threads import limit_threads
 
 RUNS: dict[str, Callable[[Bench], None]] = {
     "chinese": chinese.run,
@@ -38,16 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every fine-tuning, in JSON")
     parser.add_argument("--model", type=Path, help="for distilled: a .gguf file or folder; unset = that of the package")
     args = parser.parse_args(arguments)
-    settings = {name: json.loads(value) for name, value in (setting.split("=", 1) for setting in args.set)}
+    settings = settings_of(args.set)
     bench = Bench(args.data, args.work, "", args.threads, args.trunk, settings)
     runs: dict[str, Callable[[Bench], None]] = {**RUNS, "distilled": partial(distilled.run, model=args.model)}
-    try:
-        with limit_threads(args.threads):
-            runs[args.what](bench)
-    except FileNotFoundError as error:
-        print(f"--data must name the folder of the public data sets: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_on(bench, runs[args.what])
 
 
 if __name__ == "__main__":
