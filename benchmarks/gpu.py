@@ -32,7 +32,8 @@ from rich.text import Text
 from scipy import sparse
 
 from benchmarks.gpu_checks import overlap, same_items, selector_verdict
-from recsys.config import FinetuneConfig, IndexConfig, TextConfig
+from recsys.config import FinetuneConfig, TextConfig
+from recsys.source_config import IndexConfig
 from recsys.text.encoder import load_encoder
 from recsys.text.finetune import finetune
 from recsys.text.index import VectorIndex

@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import IndexConfig
+from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.text.index_choice import memory_bytes
 from recsys.types import Flags, Floats

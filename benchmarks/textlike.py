@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from recsys.config import IndexConfig, TextConfig
+from recsys.config import TextConfig
 from recsys.data.dataset import Dataset
+from recsys.source_config import IndexConfig
 from recsys.text.encoder import Progress, encode_texts, load_encoder
 from recsys.text.index import VectorIndex
 from recsys.types import Floats

@@ -78,7 +78,7 @@ def _positive(dataset: Dataset, time: np.datetime64, positive_events: Sequence[s
 def _by_customer(dataset: Dataset, lines: Interactions) -> dict[int, Interactions]:
     order = np.argsort(lines.customers, kind="stable")
     customers, starts = np.unique(lines.customers[order], return_index=True)
-    parts: list[NDArray[np.intp]] = np.split(order, starts[1:])
+    parts: list[NDArray[np.intp]] = np.split(order, starts)[1:]
     return {int(customer): lines.take(rows) for customer, rows in zip(customers, parts, strict=True) if customer >= 0}
 
 

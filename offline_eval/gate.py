@@ -12,7 +12,6 @@ Source:
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from offline_eval.metrics import Metric, parse_metrics
 from offline_eval.result import OVERALL, paired_rows, slices_of
 from offline_eval.significance import Doubles, per_customer
 from recsys.errors import ConfigError
-from recsys.keys import Section, nearest
+from recsys.keys import Section, nearest, read_toml
 
 N_FLIPS = 20_000
 
@@ -168,12 +167,10 @@ def load_policy(path: Path) -> GatePolicy:
     """Read a policy from a TOML file.
 
     Raises:
-        ConfigError: it is no TOML, a key is unknown or a value wrong.
+        ConfigError: there is no such file, it is no TOML, a key is unknown or a value wrong.
     """
     try:
-        return GatePolicy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        return GatePolicy.model_validate(read_toml(path, "policy"))
     except ValidationError as error:
         raise ConfigError(
             f"{path}: " + "; ".join(_problem(detail["loc"], detail["msg"], detail["type"]) for detail in error.errors())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.special import ndtri
 
-from offline_eval.significance import Doubles
+from offline_eval.significance import Doubles, grouped
 
 N_FLIPS = 10_000
 ALPHA, POWER = 0.05, 0.8
@@ -23,7 +23,8 @@ def sign_flip(differences: Doubles, rng: np.random.Generator, n_flips: int = N_F
     """Two-sided p-value of the paired permutation test that a mean difference is 0: signs of customers are flipped at random.
 
     If the two systems were as good as each other, every customer's difference could as well have had the other sign. All of the 2**n
-    ways to flip are counted for at most 15 customers with a difference, else n_flips random ones and the one that was observed.
+    ways to flip are counted for at most 15 customers with a difference, else n_flips random ones and the one that was observed. Of very
+    many customers random groups are flipped, which is as exact.
 
     Args:
         differences: of each customer, summed over their queries; one column per question, 0 = the customer has no say in it; (n, m).
@@ -43,7 +44,7 @@ def sign_flip(differences: Doubles, rng: np.random.Generator, n_flips: int = N_F
     observed = np.abs(differences.sum(axis=0))
     scale = np.abs(differences).sum(axis=0)
     as_far = np.zeros(differences.shape[1])
-    for sums in flipped(differences, rng, n_flips):
+    for sums in flipped(grouped(differences, rng), rng, n_flips):
         as_far += (np.abs(sums) >= observed - _ROUNDING * scale).sum(axis=0)
     p: Doubles = (as_far + 1) / (n_flips + 1)
     for column, moved in enumerate((differences != 0).T):

@@ -1,8 +1,8 @@
 """Results of each customer as a Parquet file, to be kept, compared elsewhere, or brought from elsewhere to be judged.
 
 One row per query: `customer_id`; `time` (timestamps or ISO 8601, UTC unless said) and `table`, which may be absent where there is one
-of each; a column of numbers for each metric under its printed name ("NDCG@10"), null = no value; any column of strings whose name starts
-with "slice:" is a kind of slice.
+of each; `system` where there are several; a column of numbers for each metric under its printed name ("NDCG@10"), null = no value; any
+column of strings whose name starts with "slice:" is a kind of slice.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ log = logging.getLogger(__name__)
 
 SLICE = "slice:"
 TABLE = "all purchases"
-_NOT_METRICS = ("customer_id", "time", "table")
+_NOT_METRICS = ("customer_id", "time", "table", "system")
 _SHARES = ("Serendipity", "CategoryDiversity")
 _ROUNDING = 1e-6
 """How far beyond 0 or 1 a share may lie that was reckoned in single precision."""
 
 
-def write_values(tables: Sequence[Measurements], system: str, path: Path) -> None:
-    """Write what was measured of one system; metrics of whole sets of lists have no value per customer: the log says which are left out.
+def write_values(tables: Sequence[Measurements], system: str | None, path: Path) -> None:
+    """Write what was measured of one system, or with None of all, told apart by a column `system`.
+
+    Metrics of whole sets of lists have no value per customer: the log says which are left out.
 
     Raises:
         ValueError: the system was not measured.
@@ -40,15 +42,23 @@ def write_values(tables: Sequence[Measurements], system: str, path: Path) -> Non
     left_out = dict.fromkeys(metric for measured in tables if measured.exposures for metric in measured.exposures.metrics)
     if left_out:
         log.warning("%s are of all lists together, have no value per customer, and are not in %s", ", ".join(left_out), path)
-    pq.write_table(pa.concat_tables([_table(measured, system) for measured in tables], promote_options="default"), path)
+    if system is not None:
+        parts = [_table(measured, system) for measured in tables]
+    else:
+        parts = [
+            _table(measured, name).add_column(1, "system", pa.array([name] * len(measured.customers)))
+            for measured in tables
+            for name in measured.systems
+        ]
+    pq.write_table(pa.concat_tables(parts, promote_options="default"), path)
 
 
 def read_values(path: Path) -> list[Measurements]:
     """Measurements of one system, named after the file, one per table.
 
     Raises:
-        DataError: the file is no Parquet, lacks customers or metrics, has a column that is none of the above, a query twice, or a
-            value that its metric cannot have.
+        DataError: the file is no Parquet, holds several systems, lacks customers or metrics, has a column that is none of the above, a
+            query twice, or a value that its metric cannot have.
     """
     try:
         frame = pq.read_table(path).to_pandas()
@@ -57,6 +67,9 @@ def read_values(path: Path) -> list[Measurements]:
     metrics = _metrics(path, [name for name in frame.columns if name not in _NOT_METRICS and not name.startswith(SLICE)])
     if "customer_id" not in frame or frame["customer_id"].isna().any() or not metrics or not len(frame):
         raise DataError(f"{path} needs rows with a customer_id and at least one metric, for example NDCG@10; it has: {', '.join(frame)}")
+    systems = list(dict.fromkeys(frame["system"])) if "system" in frame else []
+    if len(systems) > 1:
+        raise DataError(f"{path} holds results of several systems ({', '.join(map(str, systems))}); leave the rows of one")
     titles = frame["table"].fillna(TABLE).astype(str) if "table" in frame else pd.Series(TABLE, frame.index)
     try:
         return [_measured(str(title), path.stem, rows, metrics) for title, rows in frame.groupby(titles, sort=False)]

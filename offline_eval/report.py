@@ -1,12 +1,10 @@
-"""Results as tables for the terminal, at most 120 columns wide, and as JSON for machines."""
+"""Results as tables for the terminal, at most 120 columns wide."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from rich import box
@@ -15,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offline_eval.metrics import parse_metrics
-from offline_eval.result import Comparison, EvaluationResult, Figure, without_nan
+from offline_eval.result import Comparison, EvaluationResult, Figure
 from offline_eval.significance import Interval
 
 WIDTH = 120
@@ -26,9 +24,13 @@ _CAPTION = (
 )
 
 
-def figure_tables(results: Sequence[EvaluationResult], metrics: Sequence[str]) -> list[Table]:
-    """One table per slice: a row per system, a column per result and metric, the best of each column in bold."""
-    slices = dict.fromkeys(slice_ for result in results for slice_ in result.slices)
+def figure_tables(results: Sequence[EvaluationResult], metrics: Sequence[str], kinds: Collection[str] | None = None) -> list[Table]:
+    """One table per slice: a row per system, a column per result and metric, the best of each column in bold.
+
+    kinds: of slices ("overall", "tier") that are wanted; None = all
+    """
+    found = dict.fromkeys(slice_ for result in results for slice_ in result.slices)
+    slices = [slice_ for slice_ in found if kinds is None or slice_.partition("=")[0] in kinds]
     return [_figure_table(results, metrics, slice_) for slice_ in slices]
 
 
@@ -58,18 +60,6 @@ def show(tables: Sequence[Table], file: IO[str] | None = None) -> None:
     console = Console(file=file or sys.stdout, width=WIDTH, highlight=False)
     for table in tables:
         console.print(table)
-
-
-def to_json(results: Sequence[EvaluationResult], comparisons: Sequence[Comparison] = ()) -> str:
-    """All figures and comparisons, without the values per query; NaN (no interval) becomes null."""
-    content: dict[str, Any] = {
-        "results": [
-            {"title": result.measurements.title, "about": dict(result.about), "figures": [asdict(figure) for figure in result.figures]}
-            for result in results
-        ],
-        "comparisons": [asdict(comparison) for comparison in comparisons],
-    }
-    return json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False, indent=2)
 
 
 def _figure_table(results: Sequence[EvaluationResult], metrics: Sequence[str], slice_: str) -> Table:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -158,7 +160,7 @@ def compare(
             p, least, share = tests[column]
             told = Comparison(system, reference, metric, name, resampled.difference(*pair), resampled.relative(*pair), p)
             comparisons.append(replace(told, detectable=least, detectable_relative=share))
-    return _corrected(comparisons)
+    return corrected(comparisons)
 
 
 def _paired(ours: Doubles, theirs: Doubles) -> Doubles:
@@ -185,7 +187,9 @@ def _tests(customers: list[str], columns: Doubles, rng: np.random.Generator) -> 
     return [(_or_nan(a), _or_nan(b), _or_nan(c)) for a, b, c in zip(p, least, shares, strict=True)]
 
 
-def _corrected(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
+def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The same with p-values corrected over the slices of a kind for one metric; of one pair of systems."""
+    comparisons = list(comparisons)
     families: dict[tuple[str, str], list[int]] = {}
     for row, comparison in enumerate(comparisons):
         families.setdefault((comparison.metric, comparison.slice.partition("=")[0]), []).append(row)
@@ -205,8 +209,14 @@ def slices_of(measurements: Measurements) -> Iterator[tuple[str, NDArray[np.intp
     """Name and rows of every slice, "overall" first."""
     yield OVERALL, np.arange(len(measurements.customers))
     for kind, labels in measurements.slices.items():
-        for label in sorted(set(labels), key=lambda label: (_KNOWN.get(label, len(_KNOWN)), label)):
+        for label in sorted(set(labels), key=_place):
             yield f"{kind}={label}", np.flatnonzero(np.array(labels) == label)
+
+
+def _place(label: str) -> tuple[int, int, str]:
+    """Tiers and stages in their own order, then bins of numbers ("5-9") by where they begin, then others by name."""
+    begins = re.match(r"\d+", label)
+    return _KNOWN.get(label, len(_KNOWN)), int(begins[0]) if begins else sys.maxsize, label
 
 
 def _customers(measurements: Measurements, rows: NDArray[np.intp]) -> list[str]:

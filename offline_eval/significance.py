@@ -17,6 +17,9 @@ from scipy.special import ndtr, ndtri
 Doubles: TypeAlias = NDArray[np.float64]
 
 N_RESAMPLES = 10_000
+MAX_GROUPS = 5_000
+"""More customers than this are put into so many groups at random, and groups are drawn: enough that an interval is as wide to about 1 %,
+and its cost no longer grows with the shop."""
 _CELLS_PER_CHUNK = 2_000_000
 
 
@@ -83,7 +86,8 @@ def bootstrap(
 
     Returns:
         What intervals are made of. They are bias-corrected and accelerated: close to the percentile interval for thousands of
-        customers, nearer to the promised level for small, skewed slices.
+        customers, nearer to the promised level for small, skewed slices. Sums of random groups keep variance and skewness of what is
+        drawn, so beyond `MAX_GROUPS` customers groups of them stand for customers.
 
     Raises:
         ValueError: the shapes do not fit, there is no query, or n_resamples or level is out of range.
@@ -96,12 +100,15 @@ def bootstrap(
     if n_resamples < 1 or not 0 < level < 1:
         raise ValueError(f"n_resamples must be at least 1 and level between 0 and 1, got {n_resamples} and {level}")
     sums, counts = per_customer(customers, values)
-    draws = [_ratio(weights @ sums, weights @ counts) for weights in _weights(len(sums), n_resamples, rng)]
+    n = np.count_nonzero(counts, axis=0)
+    sums, counts = np.split(grouped(np.concatenate([sums, counts], axis=1), rng), 2, axis=1)
+    kinds, kind = np.unique(counts, axis=1, return_inverse=True)  # most columns have values for the same customers
+    draws = [_ratio(weights @ sums, (weights @ kinds)[:, kind]) for weights in _weights(len(sums), n_resamples, rng)]
     return Bootstrap(
         means=_ratio(sums.sum(axis=0), counts.sum(axis=0)),
         draws=np.concatenate(draws),
         left_out=_ratio(sums.sum(axis=0) - sums, counts.sum(axis=0) - counts),
-        n=np.count_nonzero(counts, axis=0),
+        n=n,
         level=level,
     )
 
@@ -114,6 +121,15 @@ def per_customer(customers: Sequence[str], values: Doubles) -> tuple[Doubles, Do
     np.add.at(sums, rows, np.where(np.isnan(values), 0.0, values))
     np.add.at(counts, rows, ~np.isnan(values))
     return sums, counts
+
+
+def grouped(columns: Doubles, rng: np.random.Generator) -> Doubles:
+    """Sums of each customer, (n, m), over `MAX_GROUPS` random groups of equally many customers but for one; as they are where n is less."""
+    if len(columns) <= MAX_GROUPS:
+        return columns
+    starts = np.arange(MAX_GROUPS) * len(columns) // MAX_GROUPS
+    sums: Doubles = np.add.reduceat(columns[rng.permutation(len(columns))], starts)
+    return sums
 
 
 def _weights(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[Doubles]:

@@ -26,18 +26,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.arrays import mapped
 from recsys.candidates.content import ContentSource, ItemTexts
 from recsys.candidates.covisit import CovisitSource
 from recsys.candidates.factors import FactorSource
 from recsys.candidates.popular import PopularSource
 from recsys.candidates.repurchase import RepurchaseSource
-from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, RepurchaseConfig, SourceConfig, TextConfig
+from recsys.candidates.sequence import SequenceSource
+from recsys.config import Config, TextConfig
 from recsys.data.catalogue import Catalogue
 from recsys.data.vocabulary import Vocabulary
 from recsys.errors import BundleError
 from recsys.features.store import FeatureStore
 from recsys.protocols import CandidateSource, Ranker
 from recsys.ranking.lambdamart import LambdaMart
+from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, RepurchaseConfig, SequenceConfig, SourceConfig
 from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
@@ -69,8 +72,8 @@ class Histories:
 
     @staticmethod
     def load(folder: Path) -> Histories:
-        columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("items", "events", "times", "values")}
-        return Histories(np.load(folder / "offsets.npy", mmap_mode="r"), History(**columns))
+        columns = {name: mapped(folder / f"{name}.npy") for name in ("items", "events", "times", "values")}
+        return Histories(mapped(folder / "offsets.npy"), History(**columns))
 
     @staticmethod
     def of_interactions(lines: Interactions, n_customers: int) -> Histories:
@@ -246,8 +249,10 @@ def load_source(folder: Path, source: SourceConfig, texts: ItemTexts | BundleErr
         return RepurchaseSource(source.half_life_days)
     if isinstance(source, AlsConfig):
         return FactorSource.load(folder, source)
-    if isinstance(source, CovisitConfig):
+    if isinstance(source, CovisitConfig | EaseConfig):
         return CovisitSource.load(folder, source)
+    if isinstance(source, SequenceConfig):
+        return SequenceSource.load(folder, source)
     if isinstance(source, ContentConfig):
         if isinstance(texts, BundleError):
             raise texts

@@ -16,12 +16,11 @@ from pydantic import Field, PositiveInt, StringConstraints, ValidationError, mod
 
 from recsys.customer_config import LanguageModelConfig, SegmentationConfig
 from recsys.errors import ConfigError
-from recsys.keys import Section, keys, nearest, problem
+from recsys.feature_config import OF_SOURCES, FeatureConfig
+from recsys.keys import Section, keys, nearest, problem, read_toml
+from recsys.source_config import IndexConfig, SourceConfig
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
-
-Attribute = Literal["item", "group", "brand", "product_type", "category", "department"]
-"""What features may group items by: the item itself, its variant group, its brand, the last, second or first level of its category path."""
 
 
 class DataConfig(Section):
@@ -41,6 +40,13 @@ class TrainingConfig(Section):
         ge=0,
         le=1,
         description="further queries, as a share of the customers': guests who look at one item of a basket and want the rest",
+    )
+    thin_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="share of the customers whose past is cut down to the last 1, 2, 3 or 5 baskets where they ask for the ranker's "
+        "training, so that it learns whom to trust when little is known",
     )
     seed: int = Field(7, ge=0, description="every stage derives its own seed from this one and its name")
     n_threads: int = Field(2, ge=1, description="threads of every library; part of what makes two runs equal")
@@ -115,124 +121,15 @@ class ReviewsConfig(Section):
     max_per_customer: int = Field(20, ge=1, description="so many reviews of a customer are read, those that count most")
 
 
-class IndexConfig(Section):
-    kind: Literal["auto", "exact", "hnsw", "ivf", "ivf_sq8", "ivf_pq"] = Field(
-        "auto",
-        description="how vectors are searched: all of them, through a graph (hnsw), or in the nearest lists, of whole vectors (ivf), "
-        "8-bit numbers (ivf_sq8) or short codes (ivf_pq); auto = exactly while that is quick, else the quickest that fits memory_mb",
-    )
-    exact_below: int | None = Field(
-        None, ge=0, description="for kind = 'auto': sets of fewer vectors are searched exactly; unset = as many as take about 2 ms"
-    )
-    memory_mb: float = Field(4096, gt=0, description="for kind = 'auto': memory that the searches of one index may keep busy")
-    recall: float = Field(
-        0.95,
-        ge=0.5,
-        le=0.99,
-        description="share of the true best 200 that an approximate search has to find; its effort is set by a sample when it is built",
-    )
-    hnsw_links: int = Field(32, ge=4, description="links per vector of the HNSW graph")
-    hnsw_search: int | None = Field(None, ge=8, description="least breadth of an HNSW search; unset = what recall asks for")
-    ivf_lists: int | None = Field(None, ge=1, description="number of lists; unset = about 3 times the square root of the number of vectors")
-
-
-class PopularConfig(Section):
-    kind: Literal["popular"]
-    half_life_days: float | None = Field(None, gt=0, description="an interaction this old counts half; unset = all count the same")
-    window_days: float | None = Field(None, gt=0, description="only interactions this recent count; unset = all")
-    within: Literal["shop", "segment", "tier"] = Field("shop", description="count everybody, or only customers of the same segment or tier")
-
-
-class RepurchaseConfig(Section):
-    kind: Literal["repurchase"]
-    half_life_days: float = Field(90, gt=0, description="a purchase this old counts half in the personal frequency")
-
-
-class AlsConfig(Section):
-    kind: Literal["als"]
-    factors: int = Field(64, ge=2, description="length of the factor vectors")
-    regularization: float = Field(10.0, ge=0, description="L2 weight on the factors")
-    alpha: float = Field(2.0, gt=0, description="confidence of one interaction over none")
-    iterations: int = Field(15, ge=1, description="alternating sweeps")
-    half_life_days: float | None = Field(120, gt=0, description="an interaction this old counts half; unset = all count the same")
-
-
-class CovisitConfig(Section):
-    kind: Literal["covisit"]
-    n_neighbours: int = Field(60, ge=1, description="neighbours kept of each item")
-    half_life_days: float | None = Field(180, gt=0, description="a basket this old counts half; unset = all count the same")
-    popularity_exponent: float = Field(0.35, ge=0, le=1, description="how much popular neighbours are held back: 0 = not, 0.5 = cosine")
-    n_seeds: int = Field(60, ge=1, description="most recent distinct items of the history that ask for their neighbours")
-    seed_half_life_days: float = Field(60, gt=0, description="a seed this old counts half")
-    unit: Literal["basket", "customer"] = Field(
-        "basket", description="what pairs items: being bought in one basket, or by one customer at any time"
-    )
-    max_unit: int = Field(80, ge=2, description="of a larger basket or history only the last so many lines are paired")
-
-
-class ContentConfig(Section):
-    kind: Literal["content"]
-    n_seeds: int = Field(60, ge=1, description="most recent distinct items of the history whose embeddings are averaged")
-    seed_half_life_days: float = Field(45, gt=0, description="a seed this old counts half")
-
-
-SourceConfig = Annotated[PopularConfig | RepurchaseConfig | AlsConfig | CovisitConfig | ContentConfig, Field(discriminator="kind")]
-
-FeatureScope = Literal["item", "customer", "pair", "segment", "tier"]
-FeatureStatistic = Literal[
-    "rate",
-    "decayed",
-    "recency",
-    "customers",
-    "value",
-    "interval",
-    "due",
-    "passed",
-    "frequency",
-    "repeat",
-    "share",
-    "lift",
-    "affinity",
-    "price",
-]
-
-STATISTICS_OF: dict[str, tuple[str, ...]] = {
-    "item": ("rate", "decayed", "recency", "customers", "value", "interval", "repeat", "price"),
-    "customer": ("rate", "recency", "value", "repeat"),
-    "pair": ("rate", "decayed", "recency", "value", "interval", "due", "passed", "frequency", "share", "affinity", "price"),
-    "segment": ("lift", "rate", "affinity", "price"),
-    "tier": ("lift", "rate", "affinity", "price"),
-}
-"""Which statistics each scope has; what they mean is in `recsys.features.spec`."""
-
-
-class FeatureConfig(Section):
-    scope: FeatureScope = Field(
-        description="whose lines are counted: the item's, the customer's, this customer's with this item, or those of the segment or tier"
-    )
-    statistic: FeatureStatistic = Field(description="what is made of them; recsys/features/spec.py defines each")
-    by: Attribute = Field("item", description="widen the item to its group, brand, category or department")
-    window_days: float | None = Field(None, gt=0, description="only interactions this recent count; unset = all")
-    half_life_days: float | None = Field(None, gt=0, description="for statistic = 'decayed': an interaction this old counts half")
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.statistic not in STATISTICS_OF[self.scope]:
-            raise ValueError(f"scope {self.scope!r} has no statistic {self.statistic!r}; it has: {', '.join(STATISTICS_OF[self.scope])}")
-        if (self.statistic == "decayed") != (self.half_life_days is not None):
-            raise ValueError("half_life_days belongs to statistic = 'decayed', and only to it")
-        if self.window_days is not None and self.statistic in ("recency", "interval", "due", "passed"):
-            raise ValueError(f"statistic {self.statistic!r} looks at all interactions and has no window_days")
-        if self.by != "item" and self.scope == "customer":
-            raise ValueError("scope 'customer' counts all items, so 'by' has no meaning for it")
-        if self.by == "item" and self.statistic == "price":
-            raise ValueError("statistic 'price' compares the prices of items that share something: set 'by', for example to 'category'")
-        return self
-
-
 class RankerConfig(Section):
     train_on: str = Field(description="the strategy whose candidates the ranker learns to order")
-    n_trees: int = Field(250, ge=1, description="boosting rounds")
+    n_trees: int = Field(120, ge=1, description="boosting rounds; with patience: at most")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="so many rounds without a better NDCG@10 for held-out customers end the boosting, which is then done again on all "
+        "rows with the best number of trees; unset, or with fewer than 50 customers to hold out = all n_trees",
+    )
     learning_rate: float = Field(0.06, gt=0, description="shrinkage of each tree")
     n_leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_data_in_leaf: int = Field(50, ge=1, description="rows a leaf needs")
@@ -240,13 +137,26 @@ class RankerConfig(Section):
     l2: float = Field(5.0, ge=0, description="L2 weight on leaf values")
     negatives_per_query: int = Field(100, ge=1, description="unwanted candidates kept of each query in training, drawn at random")
     truncation: int = Field(30, ge=1, description="LambdaMART looks at pairs with at least one item above this rank")
+    monotone: dict[str, Literal[-1, 1]] = Field(
+        default_factory=dict,
+        description="features of which more may only raise (1) or lower (-1) the score; also NAME_score and NAME_rank of a source",
+    )
 
 
-class Boost(Section):
-    factor: float = Field(ge=0.001, le=1000, description="the score is multiplied by this: above 1 boosts, below 1 buries")
+class ItemRule(Section):
     brands: tuple[str, ...] = Field((), description="brands it applies to")
     categories: tuple[str, ...] = Field((), description="categories it applies to, at any level of the path")
     item_ids: tuple[str, ...] = Field((), description="items it applies to")
+
+    @model_validator(mode="after")
+    def _applies(self) -> Self:
+        if not (self.brands or self.categories or self.item_ids):
+            raise ValueError("a rule without brands, categories and item_ids applies to nothing; name some")
+        return self
+
+
+class Boost(ItemRule):
+    factor: float = Field(ge=0.001, le=1000, description="the score is multiplied by this: above 1 boosts, below 1 buries")
 
 
 class StrategyConfig(Section):
@@ -257,9 +167,10 @@ class StrategyConfig(Section):
         default_factory=dict,
         description="at most so many items of one variant group, brand, product_type, category or department in a list",
     )
+    exclude: tuple[ItemRule, ...] = Field((), description="items that are never shown")
     boosts: tuple[Boost, ...] = Field((), description="factors on the scores of chosen items")
     pins: dict[PositiveInt, str] = Field(default_factory=dict, description="item ids fixed to a rank (1 = first), if eligible")
-    diversity: float = Field(0.0, ge=0, le=1, description="0 = by score alone, 1 = as different in text as can be")
+    diversity: float = Field(0.0, ge=0, le=1, description="0 = by score alone, 1 = as different in text as can be; see docs/ranking.md")
 
     @model_validator(mode="after")
     def _pins_once(self) -> Self:
@@ -332,6 +243,15 @@ class Config(Section):
                 _known(strategy.ranker, self.rankers, f"strategies.{name}.ranker", "ranker")
         for name, ranker in self.rankers.items():
             _known(ranker.train_on, self.strategies, f"rankers.{name}.train_on", "strategy")
+            for column in ranker.monotone:
+                of_sources = {f"{source}_{what}": None for source in self.sources for what in ("score", "rank")}
+                _known(column, {**self.features, **of_sources}, f"rankers.{name}.monotone", "feature")
+        for name, feature in self.features.items():
+            if feature.source is not None:
+                _known(feature.source, self.sources, f"features.{name}.source", "source")
+                kind, able = self.sources[feature.source].kind, OF_SOURCES[feature.scope]
+                if kind not in able:
+                    raise ValueError(f"features.{name}: a source of kind {kind!r} has no {feature.scope!r}; these have: {', '.join(able)}")
         for number, choice in enumerate(self.choose):
             _known(choice.strategy, self.strategies, f"choose[{number}].strategy", "strategy")
         _known(self.default_strategy, self.strategies, "default_strategy", "strategy")
@@ -348,16 +268,12 @@ NAMED_TABLES = ("features", "sources", "strategies", "rankers")
 def load_config(path: Path) -> Config:
     """Read a TOML file. An entry of features, sources, strategies or rankers adds to the defaults; ``name = false`` removes one.
 
+    With a source that is removed go the default features of what it says.
+
     Raises:
         ConfigError: the file is missing or no TOML, a key is unknown (the nearest known one is named), or a value is wrong.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no configuration file {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return parse_config(raw, str(path))
+    return parse_config(read_toml(path, "configuration file"), str(path))
 
 
 def parse_config(raw: dict[str, Any], origin: str) -> Config:
@@ -371,10 +287,22 @@ def parse_config(raw: dict[str, Any], origin: str) -> Config:
                 raise ConfigError(f"{origin}: {table}.{unknown[0]} = false removes nothing;{nearest(unknown[0], known)}")
             entries: dict[str, Any] = {**known, **raw[table]}
             merged[table] = {name: entry for name, entry in entries.items() if entry is not False}
+    _drop_orphans(merged, raw)
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(f"{origin}: " + "; ".join(problem(Config, detail) for detail in error.errors())) from error
+
+
+def _drop_orphans(merged: dict[str, Any], raw: dict[str, Any]) -> None:
+    """Default features of sources that the file removes go with them; what the file itself declares stays, to be refused by name."""
+    sources, features = merged.get("sources"), merged.get("features", defaults()["features"])
+    if not isinstance(sources, dict) or not isinstance(features, dict):
+        return
+    declared = raw.get("features", {})
+    merged["features"] = {
+        name: entry for name, entry in features.items() if name in declared or "source" not in entry or entry["source"] in sources
+    }
 
 
 def to_json(config: Config) -> dict[str, Any]:

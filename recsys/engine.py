@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +13,11 @@ from recsys.candidates.merge import merge
 from recsys.config import StrategyConfig
 from recsys.data.dataset import Dataset
 from recsys.protocols import Budget, ResolvedQuery, Unlimited
-from recsys.selection.eligibility import eligible_items, on_sale
-from recsys.selection.select import select
+from recsys.ranking.explain import Explainer
+from recsys.ranking.reasons import LAST_RESORT, PINNED, reasons_by_source
+from recsys.selection.eligibility import Eligible, eligible_items, on_sale
+from recsys.selection.rules import rule_effects
+from recsys.selection.select import Selection, select
 from recsys.strategy import StrategySet
 from recsys.types import (
     Candidates,
@@ -31,10 +34,6 @@ from recsys.types import (
     Trace,
     utc64,
 )
-
-PINNED, LAST_RESORT = "pinned", "last_resort"
-OWN_REASONS = {PINNED: ReasonCode.PINNED, LAST_RESORT: ReasonCode.LAST_RESORT}
-"""What the engine itself adds to the proposals of the sources."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Ranked:
     candidates: Candidates
     features: Floats
     degraded: tuple[str, ...]
-    eligible: Flags
+    eligible: Eligible
 
     def without(self, part: str) -> Ranked:
         """The same, with one more part named that was left out."""
@@ -104,14 +103,17 @@ class Engine:
         resolved, missing = self.resolve(query, snapshot)
         name, strategy = snapshot.strategies.choose(query, resolved.profile)
         ranked = self.rank(self.retrieve(resolved, strategy, snapshot, budget), resolved, strategy, budget)
-        pinned = self._pinned(strategy, query.k, ranked.eligible)
+        pinned = self._pinned(strategy, query.k, ranked.eligible.flags)
         for n in (query.k, len(self.bundle.catalogue)):  # limits per brand and the like may need more than k to choose from
             candidates = self._completed(ranked, pinned, n)
-            selected = select(candidates, query.k, strategy, pinned, self.bundle.catalogue, self.bundle.texts)
-            if len(selected) == query.k:
+            selection = select(candidates, query.k, strategy, pinned, self.bundle.catalogue, self.bundle.texts)
+            if len(selection.chosen) == query.k:
                 break
-        items, unexplained = self._items(selected, pinned, resolved)
         budget.finished("select")
+        features = _features_of(selection.chosen.items, ranked)
+        reasons, unexplained = self._reasons(selection.chosen, features, resolved, strategy, budget)
+        items = self._items(selection, pinned, reasons)
+        budget.finished("explain")
         profile = resolved.profile
         trace = Trace(
             strategy=name,
@@ -124,8 +126,9 @@ class Engine:
             degraded=ranked.degraded + unexplained,
             missing_item_ids=missing,
             is_known_customer=len(resolved.history) > 0,
+            rules=rule_effects(strategy, selection.acted, {**ranked.eligible.left_out, **selection.left_out}),
         )
-        return Recommendation(query, items, trace, _features_of(selected.items, ranked))
+        return Recommendation(query, items, trace, features)
 
     def recommend_many(self, queries: Sequence[Query], snapshot: Snapshot, budget: Budget | None = None) -> list[Recommendation]:
         """Answer several queries against the same snapshot, in their order."""
@@ -159,7 +162,7 @@ class Engine:
         proposals: dict[str, Scored] = {}
         degraded: list[str] = []
         for name, n in strategy.sources.items():
-            scored, problem = self._propose(name, n, resolved, eligible, budget)
+            scored, problem = self._propose(name, n, resolved, eligible.flags, budget)
             proposals[name] = scored
             if problem:
                 degraded.append(problem)
@@ -174,7 +177,7 @@ class Engine:
         if budget.expired():
             return retrieved.without(f"ranker {strategy.ranker}: out of time")
         try:
-            features = self.bundle.features.rows(resolved, retrieved.candidates)
+            features = self.bundle.features.rows(resolved, retrieved.candidates, self.bundle.sources)
             budget.finished("features")
             scores = self.bundle.rankers[strategy.ranker].score(features)
             budget.finished("rank")
@@ -207,7 +210,7 @@ class Engine:
 
     def _completed(self, ranked: Ranked, pinned: Mapping[int, int], n: int) -> Candidates:
         """The candidates, then pinned items that nobody proposed, then, up to n, the most bought of what else is eligible."""
-        candidates, others = ranked.candidates, ranked.eligible.copy()
+        candidates, others = ranked.candidates, ranked.eligible.flags.copy()
         others[candidates.items] = False
         unproposed = np.array([item for item in pinned.values() if others[item]], np.int32)
         if len(unproposed):
@@ -217,40 +220,44 @@ class Engine:
             candidates = candidates.followed_by(self.bundle.last_resort(others, n - len(candidates)), LAST_RESORT)
         return candidates
 
-    def _items(
-        self, selected: Candidates, pinned: Mapping[int, int], resolved: ResolvedQuery
-    ) -> tuple[tuple[RecommendedItem, ...], tuple[str, ...]]:
-        """The answer's lines, and which sources could not say why."""
-        reasons, failed = self._because(selected, resolved)
-        names, proposed = np.array(selected.sources), np.isfinite(selected.source_ranks)
+    def _items(self, selection: Selection, pinned: Mapping[int, int], reasons: list[list[Reason]]) -> tuple[RecommendedItem, ...]:
+        """The answer's lines."""
+        chosen = selection.chosen
+        names, proposed = np.array(chosen.sources), np.isfinite(chosen.source_ranks)
         lines = []
-        for row, item in enumerate(selected.items):
+        for row, item in enumerate(chosen.items):
             if item in pinned.values():
                 reasons[row].insert(0, Reason(ReasonCode.PINNED))
-            id_, score = self.bundle.catalogue.items.ids[item], float(selected.scores[row])
-            lines.append(RecommendedItem(id_, score, row + 1, tuple(names[proposed[row]].tolist()), tuple(dict.fromkeys(reasons[row]))))
-        return tuple(lines), failed
+            id_, score, sources = self.bundle.catalogue.items.ids[item], float(chosen.scores[row]), tuple(names[proposed[row]].tolist())
+            lines.append(RecommendedItem(id_, score, row + 1, sources, tuple(dict.fromkeys(reasons[row])), selection.acted[row]))
+        return tuple(lines)
 
-    def _because(self, selected: Candidates, resolved: ResolvedQuery) -> tuple[list[list[Reason]], tuple[str, ...]]:
-        """Reasons of each selected item, from the source that ranked it best to the one that ranked it worst; and what failed."""
-        found: list[list[tuple[float, Reason]]] = [[] for _ in range(len(selected))]
-        failed = []
-        for column, name in enumerate(selected.sources):
-            rows = np.flatnonzero(np.isfinite(selected.source_ranks[:, column]))
-            if not len(rows):
-                continue
-            code, seeds = OWN_REASONS.get(name), np.full(len(rows), -1, np.int32)
-            if code is None:
-                source = self.bundle.sources[name]
-                code = source.reason
-                try:
-                    seeds = source.because(resolved, selected.items[rows])
-                except Exception as error:  # noqa: BLE001  the reason stands without the item behind it; the trace says so
-                    failed.append(f"reasons of source {name}: {type(error).__name__}: {error}")
-            for row, seed in zip(rows, seeds, strict=True):
-                seed_id = None if seed < 0 else self.bundle.catalogue.items.ids[seed]
-                found[row].append((float(selected.source_ranks[row, column]), Reason(code, seed_id)))
-        return [[reason for _, reason in sorted(pairs, key=itemgetter(0))] for pairs in found], tuple(failed)
+    def _reasons(
+        self, chosen: Candidates, features: Floats, resolved: ResolvedQuery, strategy: StrategyConfig, budget: Budget
+    ) -> tuple[list[list[Reason]], tuple[str, ...]]:
+        """Reasons of each chosen item, and what could not say why.
+
+        They come from the ranker where the query asks for that; from the sources for items that it did not rank, or if it cannot tell.
+        """
+        by_source = reasons_by_source(chosen, resolved, self.bundle.sources, self.bundle.catalogue.items)
+        ranked = np.flatnonzero(np.isfinite(features).any(axis=1))
+        if not resolved.query.explain or strategy.ranker is None or not len(ranked):
+            return by_source
+        reasons, failed = by_source
+        if budget.expired():
+            return reasons, (*failed, "reasons of the ranker: out of time")
+        try:
+            contributions = self.bundle.rankers[strategy.ranker].contributions(features[ranked])
+            told, untold = self._explainer.reasons(contributions, features[ranked], chosen.items[ranked], resolved)
+        except Exception as error:  # noqa: BLE001  the reasons of the sources still stand; the trace says what failed
+            return reasons, (*failed, f"reasons of ranker {strategy.ranker}: {type(error).__name__}: {error}")
+        for row, of_row in zip(ranked.tolist(), told, strict=True):
+            reasons[row] = of_row
+        return reasons, tuple(dict.fromkeys((*failed, *untold)))
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(self.bundle.config, self.bundle.catalogue, self.bundle.sources)
 
 
 def _features_of(items: Ints, ranked: Ranked) -> Floats:

@@ -1,20 +1,38 @@
-"""The keys of a configuration as its TOML file writes them: what each means, and what was probably meant by one that does not exist."""
+"""TOML files and the keys in them: reading one, what each key means, and what was probably meant by one that does not exist."""
 
 from __future__ import annotations
 
 import datetime as dt
 import difflib
+import tomllib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
+
+from recsys.errors import ConfigError
 
 
 class Section(BaseModel):
     """A table of the TOML file: immutable; unknown keys, infinities and NaN are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """A TOML file as plain values; what: it is called in messages, for example "configuration file".
+
+    Raises:
+        ConfigError: there is no such file, or it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no {what} {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
 def keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

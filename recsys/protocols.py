@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.types import Flags, Floats, History, Ints, Query, ReasonCode, Scored
 from segmentation.profile import CustomerProfile
@@ -53,11 +54,33 @@ class CandidateSource(Protocol):
         ...
 
 
+@runtime_checkable
+class Scorer(Protocol):
+    """A source that can say of any item what it thinks of it, proposed or not."""
+
+    def scores(self, resolved: ResolvedQuery, items: Ints) -> Floats:
+        """A score for each item, higher is better; NaN where it knows nothing of the customer. Shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class Linker(Protocol):
+    """A source that knows how near items are to each other."""
+
+    def links(self, items: Ints, seeds: Ints) -> Floats:
+        """How near each item is to each seed, higher is nearer; finite. Shape (n_items, n_seeds)."""
+        ...
+
+
 class Ranker(Protocol):
     """Orders candidates."""
 
     def score(self, features: Floats) -> Floats:
         """A score for each row of (n, n_features); higher is better, comparable within one query only. Shape (n,)."""
+        ...
+
+    def contributions(self, features: Floats) -> NDArray[np.float64]:
+        """What each feature adds to the score of each row, beyond the mean of what was learned from; (n, n_features)."""
         ...
 
 

@@ -145,6 +145,7 @@ class Query:
     cart_item_ids:     items in the cart; never recommended
     excluded_item_ids: never recommended
     strategy:          name of a strategy; None = the engine chooses by tier and segment
+    explain:           reasons from what each feature added to the ranker's score, which takes some milliseconds; else from the sources
     """
 
     k: int
@@ -158,6 +159,7 @@ class Query:
     excluded_item_ids: tuple[str, ...] = ()
     filters: Filters = field(default_factory=Filters)
     strategy: str | None = None
+    explain: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MAX_K:
@@ -239,7 +241,7 @@ class Candidates:
 
 
 class ReasonCode(StrEnum):
-    """Why an item was proposed; one per kind of source."""
+    """Why an item is shown; each kind of source has one, and so have the features that a shopper can be told of."""
 
     BOUGHT_BEFORE = "bought_before"
     BOUGHT_TOGETHER = "bought_together"
@@ -249,32 +251,66 @@ class ReasonCode(StrEnum):
     POPULAR_IN_SEGMENT = "popular_in_segment"
     PINNED = "pinned"
     LAST_RESORT = "last_resort"
+    OFTEN_NEXT = "often_next"
+    BOUGHT_AGAIN = "bought_again"
+    SAME_BRAND = "same_brand"
+    SAME_CATEGORY = "same_category"
+    USUAL_PRICE = "usual_price"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason, and the item of the customer that it rests on where there is one."""
+    """A reason, and what it rests on.
+
+    because_item_id: the item of the customer that it rests on; None = none in particular
+    name:            the brand, category, segment id or tier that it speaks of; None = none
+    strength:        its share of all that spoke for the item in the ranker, in (0, 1]; None where no contributions were asked for
+    """
 
     code: ReasonCode
     because_item_id: str | None = None
+    name: str | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
 class RecommendedItem:
-    """One line of an answer. rank: 1 is best; score: in (0, 1], comparable within this answer only."""
+    """One line of an answer.
+
+    score: in (0, 1], comparable within this answer only
+    rank:  1 is best
+    rules: names of the strategy's rules that acted on it; see `RuleEffect`
+    """
 
     item_id: str
     score: float
     rank: int
     sources: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RuleEffect:
+    """What one rule of the strategy did to a list.
+
+    rule:     its place in the strategy: "exclude[0]", "boosts[1]", "diversity", "max_per.brand" or "pins.3"
+    shown:    items of the answer that it acted on: it changed their score (boosts) or place (diversity), or put them there (pins)
+    left_out: items that it kept out. exclude: all that could be recommended but for it; max_per: candidates passed over before the
+              list was full; boosts, diversity: of the best k before it acted, those it acted on and that are not shown
+    """
+
+    rule: str
+    shown: int
+    left_out: int
 
 
 @dataclass(frozen=True)
 class Trace:
     """How an answer came about. degraded: names of the parts left out and why; missing_item_ids: ids the catalogue does not have.
 
-    segment, its name, tier and stage are None when nothing is known of the customer.
+    segment, its name, tier and stage are None when nothing is known of the customer. rules: every rule of the strategy, in the order in
+    which they act.
     """
 
     strategy: str
@@ -289,6 +325,7 @@ class Trace:
     degraded: tuple[str, ...] = ()
     missing_item_ids: tuple[str, ...] = ()
     is_known_customer: bool = False
+    rules: tuple[RuleEffect, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,32 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.n_orders)
 
+    @staticmethod
+    def nobody() -> Evidence:
+        """Of no customer anything is known."""
+        counts, amounts, times = np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, "datetime64[us]")
+        return Evidence(
+            n_orders=counts,
+            first_order=times,
+            last_order=times,
+            interval_days=amounts,
+            spend=amounts,
+            recent_orders=counts,
+            recent_spend=amounts,
+            tier_value=amounts.astype(np.float64),
+            thing=counts,
+            thing_lines=counts,
+            thing_weight=amounts,
+            runner_up=counts.astype(np.int16),
+            runner_up_probability=amounts,
+            thing_names=(),
+            n_items=0,
+            tier_unit="lines",
+            tier_cuts=(0.0, 0.0),
+            order_limits=(0, 0),
+            typical_interval_days=1.0,
+        )
+
     def of(self, customer_num: int) -> Facts | None:
         """The facts of one customer; None for one who never bought."""
         n_orders = int(self.n_orders[customer_num])

@@ -117,6 +117,15 @@ class Profiles:
     def __len__(self) -> int:
         return len(self.segment)
 
+    @staticmethod
+    def nobody(as_of: np.datetime64) -> Profiles:
+        """Of no customer anything is known."""
+        numbers, flags = np.empty(0, np.float32), np.empty(0, np.bool_)
+        codes = np.empty(0, np.int8)
+        return Profiles(
+            codes.astype(np.int16), codes, codes, numbers, numbers, numbers, flags, (), (), 1.0, as_of, Evidence.nobody(), Voices.nothing(0)
+        )
+
     def profile(self, customer_num: int, customer_id: str) -> CustomerProfile | None:
         """The profile of one customer; None for one who never bought, or whose number is not among these."""
         facts = self.evidence.of(customer_num) if 0 <= customer_num < len(self) else None

@@ -96,7 +96,7 @@ class Beside:
         causes = self.oracle.causes(self.oracle.owner)[0]
         ranks = np.empty(len(chances), np.int64)
         ranks[np.argsort(-chances, kind="stable")] = np.arange(1, len(chances) + 1)
-        for rank, _, text, _, reasons in rows_of(self.answer, self.titles):
+        for rank, _, text, _, reasons, _ in rows_of(self.answer, self.titles):
             item = self.planted[rank - 1]
             truth = (TRUE_CAUSES[str(causes[item])], f"{chances[item]:.1%}", f"{ranks[item]:,}")
             table.add_row(str(rank), Text(text), Text("; ".join(reasons)), *truth)

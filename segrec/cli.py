@@ -12,9 +12,6 @@ from typing import Annotated
 
 import typer
 
-from offline_eval.metrics import parse_metrics
-from offline_eval.per_customer import write_values
-from offline_eval.report import to_json as results_to_json
 from recsys.bundle import Bundle, verify
 from recsys.config import Config, explain, load_config, to_json
 from recsys.data.dataset import Dataset
@@ -27,8 +24,10 @@ from segmentation.errors import SegmentationError
 from segrec.arguments import moment, share_of
 from segrec.console import Stopwatch, fail, output, say, steps
 from segrec.demo import run_demo
-from segrec.evaluation import ENGINE, METRICS, comparisons, evaluate_bundle, tables_of
+from segrec.eval_commands import eval_compare, eval_run
+from segrec.evaluation import METRICS, tables_of
 from segrec.gate import eval_gate
+from segrec.leaks import eval_leaks
 from segrec.off_policy import off_policy
 from segrec.segment import app as segment_app
 from segrec.shipping import ship
@@ -41,9 +40,11 @@ from segrec.show import (
     recommendation_table,
     report_table,
     rows_of,
+    rules_table,
 )
 from segrec.synthetic import app as synthetic_app
 from segrec.text import app as text_app
+from segrec.worth.command import worth
 from serving.bundles import Bundles, newest_bundle
 from serving.server import serve as serve_until_stopped
 from serving.settings import ServerSettings
@@ -51,8 +52,12 @@ from serving.settings import ServerSettings
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
 eval_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure bundles offline.")
 app.add_typer(eval_app, name="eval")
+eval_app.command("run")(eval_run)
+eval_app.command("compare")(eval_compare)
+eval_app.command("worth")(worth)
 eval_app.command("off-policy")(off_policy)
 eval_app.command("gate")(eval_gate)
+eval_app.command("leaks")(eval_leaks)
 app.add_typer(text_app, name="text")
 app.add_typer(segment_app, name="segment")
 app.add_typer(synthetic_app, name="synthetic")
@@ -138,7 +143,10 @@ def recommend(
     time: Annotated[
         str | None, typer.Option(help="Time of the query, such as 2024-05-01T18:30:00Z; none = where the bundle's data end.")
     ] = None,
-    explained: Annotated[bool, typer.Option("--explain", help="Show the time of each stage and the features of each item.")] = False,
+    explained: Annotated[
+        bool,
+        typer.Option("--explain", help="Reasons from what each feature added to the score; show the time of each stage and the features."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer one query from a bundle, without a server.
@@ -160,6 +168,7 @@ def recommend(
         cart_item_ids=tuple(cart or ()),
         excluded_item_ids=tuple(exclude or ()),
         strategy=strategy,
+        explain=explained,
     )
     watch = Stopwatch()
     answer = Engine(loaded).recommend(query, Snapshot.of(loaded), watch)
@@ -170,6 +179,8 @@ def recommend(
         return
     titles = dict(zip(loaded.catalogue.items.ids, loaded.catalogue.titles, strict=True))
     output().print(recommendation_table(headline(answer), rows_of(answer, titles)))
+    if (rules := rules_table(answer)) is not None:
+        output().print(rules)
     if answer.trace.missing_item_ids:
         say(f"not in the catalogue: {', '.join(answer.trace.missing_item_ids)}")
     for table in explain_tables(answer, names, watch.stages, titles) if explained else []:
@@ -220,34 +231,6 @@ def config(
         print("\n".join(key_lines(explain())))
     else:
         print(json.dumps(to_json(_config(config)), indent=1, ensure_ascii=False))
-
-
-@eval_app.command("run")
-def eval_run(
-    bundle: BundlePath,
-    data: DataPath = Path("shops/shop"),
-    metrics: Annotated[str, typer.Option(help="For example NDCG@10,Recall@100,Novelty@10,Coverage@10.")] = METRICS,
-    per_customer: Annotated[Path | None, typer.Option(dir_okay=False, help="Parquet file for the engine's results per customer.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure a bundle on what customers bought after its as_of: the engine, each source alone, popularity of the last 7 days.
-
-    Example: segrec eval run bundles/twins --data shops/mine --metrics NDCG@10,Recall@10
-    """
-    try:
-        parse_metrics(metrics)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    loaded = Bundle.load(newest_bundle(bundle))
-    with steps() as progress:
-        results = evaluate_bundle(loaded, Dataset.load(data), metrics, progress)
-    if per_customer is not None:
-        write_values([result.measurements for result in results], ENGINE, per_customer)
-    if as_json:
-        print(results_to_json(results, [row for result in results for row in comparisons(result)]))
-        return
-    for table in tables_of(results, metrics):
-        output().print(table)
 
 
 @app.command()

@@ -73,12 +73,14 @@ class _Asker:
             if answer.segment.id
             else ""
         )
-        rows = [(item.rank, item.score, self.titles[item.item_id], item.sources, self._why(item)) for item in answer.items]
+        rows = [(item.rank, item.score, self.titles[item.item_id], item.sources, self._why(item), item.rules) for item in answer.items]
         self.console.print(recommendation_table(f"{title}{seen}, strategy {answer.strategy}", rows))
 
     def _why(self, item: pb.RecommendedItem) -> list[str]:
-        names = ((pb.ReasonCode.Name(reason.code)[12:].lower(), reason.because_item_id or None) for reason in item.reasons)
-        return [reason_text(code, because, self.titles) for code, because in names]
+        said = (
+            (pb.ReasonCode.Name(reason.code)[12:].lower(), reason.because_item_id or None, reason.name or None) for reason in item.reasons
+        )
+        return [reason_text(code, because, name, self.titles) for code, because, name in said]
 
 
 def _ask_server(path: Path, console: Console) -> None:

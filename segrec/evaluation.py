@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,22 @@ from rich.table import Table
 
 import offline_eval
 from offline_eval.baselines import personal_frequency, popularity
-from offline_eval.evaluate import Measurements, Recommend, evaluate
+from offline_eval.evaluate import Measurements, Recommend
 from offline_eval.facts import ItemFacts, bundle_facts
 from offline_eval.metrics import Metric, parse_metrics
-from offline_eval.relevance import NothingRelevant, Truth, new_items, relevant_items
 from offline_eval.report import comparison_table, figure_tables
 from offline_eval.result import Comparison, EvaluationResult, compare, summarise, without_nan
-from offline_eval.systems import EngineSystem, source_systems, tiers
+from offline_eval.systems import EngineSystem, source_systems
 from recsys.bundle import Bundle
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine, Snapshot
 from recsys.errors import DataError
 from recsys.selection.eligibility import on_sale
 from recsys.training.stages import Progress, Stages, source_digest
-from recsys.types import aware
+from segrec.asking import ALL, DISCOVERY, Period, Question, best_of, rng_of
 from segrec.console import say
 
 METRICS = "NDCG@10,Recall@10"
-DISCOVERY = "discovery"
 ENGINE, POPULAR_7D, PERSONAL = "engine", "popularity, last 7 days", "personal frequency, half-life 90 days"
 
 
@@ -41,9 +38,9 @@ def evaluate_bundle(bundle: Bundle, dataset: Dataset, metrics: str, progress: Pr
         DataError: the data end before the period does, nobody bought anything in it, or a metric needs what the shop lacks.
         BundleError: a part of the bundle fails.
     """
-    start, end = _period(bundle, dataset)
-    about = {"bundle": bundle.version, "from": str(start), "to": str(end)}
-    return [summarise(part, _rng(part.title), about=about) for part in measure_bundle(bundle, dataset, metrics, progress)]
+    period = Period.of(bundle, dataset)
+    about = {"bundle": bundle.version, "from": str(period.start), "to": str(period.end)}
+    return [summarise(part, rng_of(part.title, 0), about=about) for part in measure_bundle(bundle, dataset, metrics, progress)]
 
 
 def measure_bundle(
@@ -51,28 +48,65 @@ def measure_bundle(
 ) -> list[Measurements]:
     """The values behind `evaluate_bundle`, without intervals.
 
-    alone: the engine only, without its sources and the baselines
+    alone: the engine only, without its sources and the baselines, and slices of every kind
     facts: what was known of the items; without them what the shop and this bundle know, where a metric needs any
     """
-    config = bundle.config.evaluation
-    start, end = _period(bundle, dataset)
-    known = dataset.before(start).catalogue()
-    period = (dataset, start, end, bundle.config.data.positive_events, known.recommendable)
-    if facts is None and any(metric.needs_facts for metric in parse_metrics(metrics)):
-        facts = bundle_facts(bundle, dataset, start)
-    if facts is not None:
-        _say_what_earns_nothing(facts, parse_metrics(metrics))
-    asked = _Asked(bundle, dataset, parse_metrics(metrics), progress, alone, facts)
+    asked = question_of(bundle, dataset, metrics, progress, facts, in_full=alone)
+    parts = [asked.ask(title, systems) for title, systems in systems_of(bundle, asked, alone=alone).items()]
+    return [part.measurements for part in parts if part is not None]
+
+
+def question_of(
+    bundle: Bundle,
+    dataset: Dataset,
+    metrics: str,
+    progress: Progress,
+    facts: ItemFacts | None = None,
+    *,
+    split: str = "time",
+    in_full: bool = False,
+) -> Question:
+    """The question that a bundle is measured by; see `Question`. facts None = what the shop and this bundle know, where a metric needs any.
+
+    Raises:
+        DataError: see `Period.of`; or the shop lacks what a metric is made of.
+    """
+    period, wanted = Period.of(bundle, dataset), parse_metrics(metrics)
+    if facts is None and any(metric.needs_facts for metric in wanted):
+        facts = bundle_facts(bundle, dataset, period.start)
     try:
-        measured = [asked.measure(config.strategy, "all purchases", relevant_items(*period))]
-    except NothingRelevant as error:
-        raise DataError(f"bundle {bundle.version} cannot be measured: {error}") from error
-    if config.discovery_strategy is not None:
-        try:
-            measured.append(asked.measure(config.discovery_strategy, DISCOVERY, new_items(*period)))
-        except NothingRelevant:
-            say("nobody bought anything new in the period: no discovery table")
-    return measured
+        for metric in wanted:
+            metric.check(facts)
+    except ValueError as error:
+        raise DataError(f"bundle {bundle.version}: {error}") from error
+    if facts is not None:
+        _say_what_earns_nothing(facts, wanted)
+    return Question(period, wanted, progress, facts, split, grouping=bundle, in_full=in_full)
+
+
+def strategies_of(bundle: Bundle) -> dict[str, str]:
+    """Which strategy answers for each table that the bundle is measured by."""
+    config = bundle.config.evaluation
+    return {ALL: config.strategy} | ({} if config.discovery_strategy is None else {DISCOVERY: config.discovery_strategy})
+
+
+def systems_of(bundle: Bundle, asked: Question, *, alone: bool = False) -> dict[str, dict[str, Recommend]]:
+    """By table: the engine, each of its sources alone, and the baselines that know nothing of the engine."""
+    engine, snapshot = Engine(bundle), Snapshot.of(bundle)
+    tables: dict[str, dict[str, Recommend]] = {}
+    for title, strategy in strategies_of(bundle).items():
+        tables[title] = {ENGINE: EngineSystem(engine, snapshot, strategy)}
+        if not alone:
+            tables[title] |= source_systems(engine, snapshot, strategy, max(metric.k for metric in asked.metrics))
+            tables[title] |= baselines_of(asked.period, title)
+    return tables
+
+
+def baselines_of(period: Period, title: str) -> dict[str, Recommend]:
+    """Best sellers of the week before the cut, and each customer's own items; the latter has nothing to say of discovery."""
+    rest = (period.dataset, period.start, period.positive_events, on_sale(period.catalogue))
+    best_sellers = {POPULAR_7D: popularity(*rest, new_only=title == DISCOVERY)}
+    return best_sellers if title == DISCOVERY else best_sellers | {PERSONAL: personal_frequency(*rest)}
 
 
 def kept_evaluation(bundle: Bundle, dataset: Dataset, metrics: str, stages: Stages) -> list[EvaluationResult]:
@@ -95,64 +129,25 @@ def for_manifest(results: Sequence[EvaluationResult]) -> dict[str, Any]:
     return quoted
 
 
-def comparisons(result: EvaluationResult) -> list[Comparison]:
-    """The engine against the better of its baselines, overall and per tier."""
-    measured = result.measurements
-    reference = PERSONAL if PERSONAL in measured.systems else best_source(measured)
-    return list(compare(measured, ENGINE, reference, _rng(measured.title)))
-
-
-def best_source(measured: Measurements) -> str:
-    """The system other than the engine with the best mean of the first metric."""
-    first = measured.columns(np.arange(len(measured.customers)))[:, 0]
-    means = np.nanmean(first, axis=1) * (-1 if parse_metrics(measured.figures[0])[0].lower_is_better else 1)
+def reference_of(measured: Measurements) -> str:
+    """What the engine is compared with: the customer's own items, else the system that has the best mean of the first metric."""
+    if PERSONAL in measured.systems:
+        return PERSONAL
     others = [system for system in measured.systems if system != ENGINE]
-    return max(others, key=lambda system: float(means[measured.systems.index(system)]))
+    return best_of(measured, others)
+
+
+def comparisons(result: EvaluationResult) -> list[Comparison]:
+    """The engine against the better of its baselines, overall and per slice."""
+    measured = result.measurements
+    return list(compare(measured, ENGINE, reference_of(measured), rng_of(measured.title, 0)))
 
 
 def tables_of(results: Sequence[EvaluationResult], metrics: str, *, short: bool = False) -> list[Table]:
-    """What `segrec eval run` and the demo print; short: the figures of all customers only, then the verdicts per tier."""
+    """What training and the demo print; short: the figures of all customers only, then the verdicts per tier."""
     figures = figure_tables(results, [str(metric) for metric in parse_metrics(metrics)])
     verdicts = [comparison_table(result.measurements.title, comparisons(result)) for result in results]
     return [*(figures[:1] if short else figures), *verdicts]
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is asked of a bundle: the same for all its tables."""
-
-    bundle: Bundle
-    dataset: Dataset
-    metrics: Sequence[Metric]
-    progress: Progress
-    alone: bool
-    facts: ItemFacts | None
-
-    def measure(self, strategy: str, title: str, truth: Truth) -> Measurements:
-        """Measure one table."""
-        try:
-            for metric in self.metrics:
-                metric.check(self.facts)
-        except ValueError as error:
-            raise DataError(f"bundle {self.bundle.version}: {error}") from error
-        systems = self._systems(strategy, is_discovery=title == DISCOVERY)
-        slices = {"tier": tiers(self.bundle, truth)}
-        time = aware(_start(self.bundle))
-        return evaluate(systems, truth, time, self.metrics, title=title, slices=slices, progress=self.progress, facts=self.facts)
-
-    def _systems(self, strategy: str, *, is_discovery: bool) -> dict[str, Recommend]:
-        """The engine, each of its sources alone, and the baselines that know nothing of the engine."""
-        engine, snapshot, start = Engine(self.bundle), Snapshot.of(self.bundle), _start(self.bundle)
-        systems: dict[str, Recommend] = {ENGINE: EngineSystem(engine, snapshot, strategy)}
-        if self.alone:
-            return systems
-        systems |= source_systems(engine, snapshot, strategy, max(metric.k for metric in self.metrics))
-        eligible = on_sale(self.dataset.before(start).catalogue())
-        rest = (self.dataset, start, self.bundle.config.data.positive_events, eligible)
-        systems[POPULAR_7D] = popularity(*rest, new_only=is_discovery)
-        if not is_discovery:
-            systems[PERSONAL] = personal_frequency(*rest)
-        return systems
 
 
 def _say_what_earns_nothing(facts: ItemFacts, metrics: Sequence[Metric]) -> None:
@@ -160,33 +155,3 @@ def _say_what_earns_nothing(facts: ItemFacts, metrics: Sequence[Metric]) -> None
         unknown = int(np.isnan(money[facts.offered]).sum())
         if unknown and any(metric.name == name for metric in metrics):
             say(f"{unknown:,} of {facts.offered.sum():,} offered items have no known {name.lower()}: hits on them count 0 in {name}")
-
-
-def _period(bundle: Bundle, dataset: Dataset) -> tuple[np.datetime64, np.datetime64]:
-    """Start and end of the evaluation period, after a check that bundle and shop can be measured in it."""
-    config, start = bundle.config.evaluation, _start(bundle)
-    end = start + np.timedelta64(round(config.period_days * 86_400), "s")
-    last = dataset.interactions.times[-1]
-    if last <= start or last + np.timedelta64(1, "D") < end:
-        raise DataError(
-            f"bundle {bundle.version} knows everything before {start} and needs {config.period_days:g} days after it to be measured on, "
-            f"but the data end at {last}; measure its twin (`segrec inspect` names it) or set evaluation.period_days lower"
-        )
-    foreign = set(bundle.catalogue.items.ids).difference(dataset.item_ids.ids)
-    if foreign:
-        raise DataError(
-            f"the shop lacks {len(foreign):,} of the {len(bundle.catalogue):,} items of bundle {bundle.version}, "
-            f"for example {min(foreign)!r}; "
-            "measure it on the shop that it was trained on"
-        )
-    return start, end
-
-
-def _start(bundle: Bundle) -> np.datetime64:
-    if bundle.as_of is None:
-        raise DataError(f"bundle {bundle.version} is from a split by position and has no time to be measured at")
-    return bundle.as_of
-
-
-def _rng(title: str) -> np.random.Generator:
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(title.encode()).digest()[:4], "big"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -19,9 +20,10 @@ from offline_eval.gate import UNDECIDED, WORSE, GatePolicy, GateResult, Verdict,
 from offline_eval.metrics import parse_metrics
 from offline_eval.per_customer import read_values
 from offline_eval.result import without_nan
-from recsys.bundle import Bundle
+from recsys.bundle import Bundle, read_manifest, sha256
 from recsys.data.dataset import Dataset
 from recsys.errors import ConfigError, DataError
+from segrec.about import PROTOCOL, made_by, of_shop
 from segrec.console import output, steps
 from segrec.evaluation import measure_bundle
 from serving.bundles import newest_bundle
@@ -45,9 +47,11 @@ def eval_gate(
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
     sides = [newest_bundle(path) if path.is_dir() else path for path in (new, old)]
-    result = judge(sides[0], sides[1], read, data)
+    dataset = Dataset.load(data) if any(side.is_dir() for side in sides) else None
+    result = judge(sides[0], sides[1], read, dataset)
     if as_json:
-        content = {"new": str(sides[0]), "old": str(sides[1]), **_content(result)}
+        about = _about(sides, policy, read, None if dataset is None else of_shop(dataset, data))
+        content = {"new": str(sides[0]), "old": str(sides[1]), **_content(result), "about": about}
         print(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False, indent=2))
     else:
         output().print(gate_table(result))
@@ -55,14 +59,16 @@ def eval_gate(
     raise typer.Exit(1 if result.failed else 0)
 
 
-def judge(new: Path, old: Path, policy: GatePolicy, data: Path) -> GateResult:
+def judge(new: Path, old: Path, policy: GatePolicy, dataset: Dataset | None) -> GateResult:
     """Measure or read both sides, each a bundle or a Parquet file, and judge them.
+
+    dataset: the shop that bundles are measured on; None = neither side is one
 
     Raises:
         DataError: the two cannot be compared, or lack what the policy protects.
     """
     loaded = {path: Bundle.load(path) for path in (new, old) if path.is_dir()}
-    measured = _measured(loaded, old if old in loaded else new, policy, data) if loaded else {}
+    measured = {} if dataset is None else _measured(loaded, old if old in loaded else new, policy, dataset)
     sides = [measured[path] if path in measured else read_values(path) for path in (new, old)]
     try:
         return gate(sides[0], sides[1], policy)
@@ -99,9 +105,8 @@ def headline(result: GateResult) -> Text:
     return Text(f"PASS: {found}; {how}{unsure}{_dropped(result)}", style="green")
 
 
-def _measured(loaded: dict[Path, Bundle], reference: Path, policy: GatePolicy, data: Path) -> dict[Path, list[Measurements]]:
+def _measured(loaded: dict[Path, Bundle], reference: Path, policy: GatePolicy, dataset: Dataset) -> dict[Path, list[Measurements]]:
     """The engine of each bundle alone; what is known of items comes from the reference for both, or embeddings would differ."""
-    dataset = Dataset.load(data)
     periods = {(bundle.as_of, bundle.config.evaluation.period_days, bundle.config.data.positive_events) for bundle in loaded.values()}
     if len(periods) > 1:
         raise DataError(
@@ -143,6 +148,21 @@ def _reason(verdict: Verdict) -> str:
     moved = f"{_figure(verdict.old)} -> {_figure(verdict.new)}, {_figure(verdict.difference, '+')}{share}"
     change = f"{moved}, margin {_figure(verdict.margin)}, p {_figure(verdict.p)}"
     return f"{_what(verdict)} is {'worse' if verdict.state == WORSE else 'not shown to hold'}: {change}, {verdict.n:,} customers"
+
+
+def _about(sides: Sequence[Path], policy: Path, read: GatePolicy, shop: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is needed to judge the same again; shop: None = both sides are files of results."""
+    bundles = {str(side): read_manifest(side) for side in sides if side.is_dir()}
+    periods = {name: manifest["config"]["evaluation"]["period_days"] for name, manifest in bundles.items()}
+    return {
+        **made_by(),
+        "data": shop,
+        "split": {"kind": "time", "cuts": {name: manifest["as_of"] for name, manifest in bundles.items()}, "days": periods},
+        "protocol": {"metrics": read.metrics, **{name: PROTOCOL[name] for name in ("queries", "relevant", "lists")}},
+        "bundles": {name: manifest["version"] for name, manifest in bundles.items()},
+        "files": {str(path): sha256(path) for path in (policy, *sides) if path.is_file()},
+        "seed": read.seed,
+    }
 
 
 def _content(result: GateResult) -> dict[str, object]:

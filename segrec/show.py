@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from rich import box
@@ -27,6 +27,11 @@ REASONS = {
     ReasonCode.POPULAR_IN_SEGMENT: "popular in segment",
     ReasonCode.PINNED: "pinned",
     ReasonCode.LAST_RESORT: "last resort",
+    ReasonCode.BOUGHT_AGAIN: "often bought again",
+    ReasonCode.SAME_BRAND: "from a brand bought before",
+    ReasonCode.SAME_CATEGORY: "from a category bought before",
+    ReasonCode.USUAL_PRICE: "at the usual price in",
+    ReasonCode.OFTEN_NEXT: "often next",
 }
 CHOICE = re.compile(r"Literal\[([^\]]*)\]")
 N_SHIFTED = 5
@@ -34,29 +39,51 @@ N_REASONS = 3
 N_LETTERS = 10
 
 
-def recommendation_table(title: str, rows: Sequence[tuple[int, float, str, Sequence[str], Sequence[str]]]) -> Table:
-    """Lines of (rank, score, text, sources, reasons)."""
+Row: TypeAlias = tuple[int, float, str, Sequence[str], Sequence[str], Sequence[str]]
+"""A line of an answer: rank, score, text, sources, reasons, rules that acted on it."""
+
+
+def recommendation_table(title: str, rows: Sequence[Row]) -> Table:
+    """An answer's lines; a column of rules only where one acted."""
+    with_rules = any(rules for *_, rules in rows)
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, expand=True)
     table.add_column("#", justify="right")
     table.add_column("item", ratio=4)
     table.add_column("sources", ratio=3)
     table.add_column("why", ratio=4)
-    for rank, _, text, sources, reasons in rows:
-        table.add_row(str(rank), Text(text), Text(", ".join(sources)), Text("; ".join(reasons)))
+    if with_rules:
+        table.add_column("rules", ratio=2)
+    for rank, _, text, sources, reasons, rules in rows:
+        cells = [Text(text), Text(", ".join(sources)), Text("; ".join(reasons)), *([Text(", ".join(rules))] if with_rules else [])]
+        table.add_row(str(rank), *cells)
     return table
 
 
-def reason_text(code: str, because: str | None, titles: Mapping[str, str]) -> str:
-    """One reason in words, with the title of the item it rests on."""
+def reason_text(code: str, because: str | None, name: str | None, titles: Mapping[str, str]) -> str:
+    """One reason in words, with the title of the item, or the name, that it rests on."""
     words = REASONS[ReasonCode(code)]
-    return words if because is None else f"{words}: {titles.get(because) or because}"
+    evidence = name if because is None else titles.get(because) or because
+    return words if evidence is None else f"{words}: {evidence}"
 
 
-def rows_of(answer: Recommendation, titles: Mapping[str, str]) -> list[tuple[int, float, str, Sequence[str], Sequence[str]]]:
+def rules_table(answer: Recommendation) -> Table | None:
+    """What every rule of the strategy did to a list; None where the strategy has no rules."""
+    if not answer.trace.rules:
+        return None
+    table = Table(title=f"rules of strategy {answer.trace.strategy}", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("rule", "acted on, of the list", "left out"):
+        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    for effect in answer.trace.rules:
+        table.add_row(Text(effect.rule), str(effect.shown), str(effect.left_out))
+    return table
+
+
+def rows_of(answer: Recommendation, titles: Mapping[str, str]) -> list[Row]:
     """Lines of an answer for `recommendation_table`, with the strongest reasons."""
 
-    def why(reason: Reason) -> str:
-        return reason_text(reason.code, reason.because_item_id, titles)
+    def why(reason: Reason, item_id: str) -> str:
+        because = None if reason.because_item_id == item_id else reason.because_item_id  # an item need not name itself
+        return reason_text(reason.code, because, reason.name, titles)
 
     return [
         (
@@ -64,7 +91,8 @@ def rows_of(answer: Recommendation, titles: Mapping[str, str]) -> list[tuple[int
             item.score,
             f"{titles[item.item_id]} ({item.item_id})",
             item.sources,
-            [why(reason) for reason in item.reasons[:N_REASONS]],
+            [why(reason, item.item_id) for reason in item.reasons[:N_REASONS]],
+            item.rules,
         )
         for item in answer.items
     ]

@@ -48,6 +48,7 @@ def to_query(request: pb.RecommendRequest, now: dt.datetime) -> Query:
         excluded_item_ids=_names("excluded_item_ids", request.excluded_item_ids, MAX_EXCLUDED_ITEMS),
         filters=_filters(request.filters),
         strategy=_name("strategy", request.strategy),
+        explain=request.explain,
     )
 
 
@@ -80,17 +81,20 @@ def to_response(recommendation: Recommendation) -> pb.RecommendResponse:
         tier=pb.TIER_UNSPECIFIED if trace.tier is None else pb.Tier.Value(f"TIER_{trace.tier.upper()}"),
         stage=pb.STAGE_UNSPECIFIED if trace.stage is None else pb.Stage.Value(f"STAGE_{trace.stage.upper()}"),
         degraded_parts=trace.degraded,
+        rules=[pb.RuleEffect(rule=effect.rule, shown_count=effect.shown, left_out_count=effect.left_out) for effect in trace.rules],
     )
 
 
 def _item(item: RecommendedItem) -> pb.RecommendedItem:
     reasons = [_reason(reason) for reason in item.reasons]
-    return pb.RecommendedItem(item_id=item.item_id, score=item.score, rank=item.rank, sources=item.sources, reasons=reasons)
+    return pb.RecommendedItem(
+        item_id=item.item_id, score=item.score, rank=item.rank, sources=item.sources, reasons=reasons, rules=item.rules
+    )
 
 
 def _reason(reason: Reason) -> pb.Reason:
     code = pb.ReasonCode.Value(f"REASON_CODE_{reason.code.value.upper()}")
-    return pb.Reason(code=code, because_item_id=reason.because_item_id or "")
+    return pb.Reason(code=code, because_item_id=reason.because_item_id or "", name=reason.name or "", strength=reason.strength)
 
 
 def _filters(filters: pb.Filters) -> Filters:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from world import DAY, END, N_ITEMS, NOT_RECOMMENDABLE, OUT_OF_STOCK
 
 from recsys.bundle import Bundle
@@ -87,6 +88,9 @@ class FakeRanker:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return np.full(len(features), self.outcome, np.float32)
+
+    def contributions(self, features: Floats) -> NDArray[np.float64]:
+        raise NotImplementedError("it cannot say why")
 
 
 class Patience:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from recsys.config import Config, FeatureConfig
+from recsys.config import Config
 from recsys.data.catalogue import Catalogue
 from recsys.data.vocabulary import Vocabulary
+from recsys.feature_config import FeatureConfig
 from recsys.features.store import CustomerGroups, FeatureStore, fit_features
 from recsys.protocols import ResolvedQuery
 from recsys.types import PURCHASE, Candidates, Floats, History, Interactions, Query, Scored, aware

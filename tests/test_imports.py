@@ -34,8 +34,8 @@ OF_PLANTED = ("recsys.types", "recsys.errors", "recsys.keys", "recsys.data")
 """All that it may know of us."""
 
 LAYERS = (
-    {"types", "errors", "keys"},
-    {"config", "customer_config", "protocols", "data", "threads"},
+    {"types", "errors", "keys", "arrays"},
+    {"config", "customer_config", "source_config", "feature_config", "protocols", "data", "threads"},
     {"text", "features"},
     {"candidates", "ranking", "selection", "strategy", "experiment"},
     {"bundle"},

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.arrays import mapped
 from recsys.candidates.seeds import seeds
-from recsys.config import ContentConfig
 from recsys.protocols import ResolvedQuery
+from recsys.source_config import ContentConfig
 from recsys.text.index import VectorIndex
 from recsys.types import Flags, Floats, Ints, ReasonCode, Scored
 
@@ -47,7 +48,7 @@ class Written:
 
     @staticmethod
     def load(folder: Path) -> Written:
-        customers, vectors = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("customers", "vectors"))
+        customers, vectors = (mapped(folder / f"{name}.npy") for name in ("customers", "vectors"))
         return Written(customers, vectors, float(np.load(folder / "weight.npy")))
 
 
@@ -80,7 +81,7 @@ class ItemTexts:
     def load(folder: Path) -> ItemTexts:
         index = VectorIndex.load(folder / "index")
         written = Written.load(folder / "written") if (folder / "written").is_dir() else None
-        return ItemTexts(np.load(folder / "text_of_item.npy", mmap_mode="r"), index.stored, index, written)
+        return ItemTexts(mapped(folder / "text_of_item.npy"), index.stored, index, written)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class ContentSource:
 
     def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
         """The seed whose text is nearest to each item's, other than the item itself."""
-        seed_items, _ = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
+        seed_items, _ = self._seeds(resolved)
         if not len(seed_items):
             return np.full(len(items), -1, np.int32)
         cosines = self.texts.of_items(items) @ self.texts.of_items(seed_items).T  # (n, n_seeds)
@@ -120,10 +121,25 @@ class ContentSource:
         nearest = seed_items[np.argmax(np.where(is_other, cosines, -np.inf), axis=1)]
         return np.where(is_other.any(axis=1), nearest, -1).astype(np.int32)
 
+    def scores(self, resolved: ResolvedQuery, items: Ints) -> Floats:
+        """Cosine of each item's text with what is searched for, the best of several; NaN where nothing is. float32 (n,)"""
+        wanted = self._wanted(resolved)
+        if not len(wanted):
+            return np.full(len(items), np.nan, np.float32)
+        return np.asarray((self.texts.of_items(items) @ wanted.T).max(axis=1), np.float32)
+
+    def links(self, items: Ints, seeds: Ints) -> Floats:
+        """Cosines of the texts of items and seeds, float32 (n_items, n_seeds)."""
+        return np.asarray(self.texts.of_items(items) @ self.texts.of_items(seeds).T, np.float32)
+
+    def _seeds(self, resolved: ResolvedQuery) -> tuple[Ints, Floats]:
+        config = self.config
+        return seeds(resolved, config.n_seeds, config.seed_half_life_days, config.seed_half_life_items)
+
     def _wanted(self, resolved: ResolvedQuery) -> Floats:
         """Unit vectors to search for, float32 (m, dim): each item of the context, for a mean of two is like neither; else the history,
         and what the customer wrote."""
-        items, weights = seeds(resolved, self.config.n_seeds, self.config.seed_half_life_days)
+        items, weights = self._seeds(resolved)
         if not len(items):
             return np.empty((0, len(self.centre)), np.float32)
         n_context = len(resolved.context)
@@ -150,7 +166,7 @@ class ContentSource:
 
     @staticmethod
     def load(folder: Path, texts: ItemTexts, config: ContentConfig) -> ContentSource:
-        by_text, offsets, centre = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("by_text", "offsets", "centre"))
+        by_text, offsets, centre = (mapped(folder / f"{name}.npy") for name in ("by_text", "offsets", "centre"))
         return ContentSource(texts, by_text, offsets, centre, config)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import AlsConfig
 from recsys.features.spec import ages_in_days, half_life_weights
 from recsys.protocols import ResolvedQuery
+from recsys.source_config import AlsConfig
 from recsys.text.index import VectorIndex
 from recsys.types import Flags, Floats, Ints, ReasonCode, Scored
 
@@ -55,6 +55,17 @@ class FactorSource:
         left = self._gram + (rows.T * (confidence - 1.0)) @ rows
         return np.asarray(np.linalg.solve(left, rows.T @ confidence), np.float32)
 
+    def scores(self, resolved: ResolvedQuery, items: Ints) -> Floats:
+        """Inner product of each item's factors with the customer's; NaN for a customer without a known item. float32 (n,)"""
+        customer = self.customer_factors(resolved)
+        if customer is None:
+            return np.full(len(items), np.nan, np.float32)
+        return np.asarray(self.factors[items] @ customer, np.float32)
+
+    def links(self, items: Ints, seeds: Ints) -> Floats:
+        """Cosines of the factors of items and seeds, 0 where one has none; float32 (n_items, n_seeds)."""
+        return np.asarray(_unit(self.factors[items]) @ _unit(self.factors[seeds]).T, np.float32)
+
     def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
         return np.full(len(items), -1, np.int32)
 
@@ -75,6 +86,11 @@ class FactorSource:
     def load(folder: Path, config: AlsConfig) -> FactorSource:
         index = VectorIndex.load(folder / "index")
         return FactorSource(index.stored, index, config)
+
+
+def _unit(factors: Floats) -> Floats:
+    norms = np.linalg.norm(factors, axis=1, keepdims=True)
+    return np.asarray(factors / np.where(norms > 0, norms, 1.0), np.float32)
 
 
 def _confidences(resolved: ResolvedQuery, half_life_days: float | None) -> tuple[Ints, Floats]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import PopularConfig
+from recsys.arrays import mapped
 from recsys.features.spec import half_life_weights
 from recsys.features.store import CustomerGroups
 from recsys.protocols import ResolvedQuery
+from recsys.source_config import PopularConfig
 from recsys.types import Flags, Floats, Interactions, Ints, ReasonCode, Scored
 
 CHUNK = 2048
@@ -73,7 +74,7 @@ class PopularSource:
 
     @staticmethod
     def load(folder: Path) -> PopularSource:
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "items", "scores")}
+        arrays = {name: mapped(folder / f"{name}.npy") for name in ("offsets", "items", "scores")}
         names = json.loads((folder / "popular.json").read_text())
         return PopularSource(names["within"], tuple(names["groups"]), **arrays)
 
@@ -89,16 +90,13 @@ def fit_popular(
         lines = lines.between(as_of - np.timedelta64(round(config.window_days * 86_400), "s"), as_of)
     ages = ((as_of - lines.times) / np.timedelta64(1, "D")).astype(np.float32)
     weights = half_life_weights(ages, config.half_life_days)
-    if config.within == "shop":
-        group = np.zeros(len(lines), np.int64)
-    else:
-        group = np.where(lines.customers >= 0, groups.numbers[lines.customers], -1).astype(np.int64)
+    group = np.zeros(len(lines), np.int64) if config.within == "shop" else groups.of(lines.customers).astype(np.int64)
     known, n_groups = group >= 0, len(groups.names)
     flat = np.bincount(group[known] * n_items + lines.items[known], weights[known], minlength=n_groups * n_items).astype(np.float64)
     ordered = [_ordered(row) for row in flat.reshape(n_groups, n_items)]
     offsets = np.cumsum([0] + [len(items) for items, _ in ordered]).astype(np.int64)
-    items = np.concatenate([items for items, _ in ordered])
-    scores = np.concatenate([scores for _, scores in ordered])
+    items = np.concatenate([np.empty(0, np.int32), *(items for items, _ in ordered)])
+    scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in ordered)])
     return PopularSource(config.within, groups.names, offsets, items, scores)
 
 

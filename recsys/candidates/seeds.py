@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.features.recent import newest_of_each, places
 from recsys.features.spec import ages_in_days, half_life_weights
 from recsys.protocols import ResolvedQuery
 from recsys.types import Floats, Ints
 
 
-def seeds(resolved: ResolvedQuery, n: int, half_life_days: float) -> tuple[Ints, Floats]:
-    """Distinct items with weights: those of the context first, then the n most recent positives by age.
+def seeds(resolved: ResolvedQuery, n: int, half_life_days: float | None, half_life_items: float | None = None) -> tuple[Ints, Floats]:
+    """Distinct items with weights: those of the context first, then the n most recent positives by age and place.
 
     What the customer looks at now leads: each item of the context weighs as much as the whole history together.
 
@@ -18,10 +19,11 @@ def seeds(resolved: ResolvedQuery, n: int, half_life_days: float) -> tuple[Ints,
         items int32 (m,), weights float32 (m,), both possibly empty.
     """
     lines = resolved.positives
-    _, first = np.unique(lines.items, return_index=True)
-    newest = np.sort(first)[:n]
-    newest = newest[~np.isin(lines.items[newest], resolved.context)]
+    newest = newest_of_each(lines.items)[:n]
     weights = half_life_weights(ages_in_days(lines.times[newest], resolved.time), half_life_days)
+    weights = weights * half_life_weights(places(lines.times[newest]), half_life_items)
+    apart = ~np.isin(lines.items[newest], resolved.context)
+    newest, weights = newest[apart], weights[apart]
     items = np.concatenate([resolved.context, lines.items[newest]]).astype(np.int32)
     leading = np.full(len(resolved.context), max(float(weights.sum()), 1.0), np.float32)
     return items, np.concatenate([leading, weights])

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import Attribute
+from recsys.arrays import mapped
 from recsys.data.vocabulary import Vocabulary
+from recsys.feature_config import Attribute
 from recsys.types import Filters, Flags, Floats, Ints
 
 EVERY_ITEM = slice(None)
@@ -116,7 +117,7 @@ class Catalogue:
     def load(folder: Path) -> Catalogue:
         """Read what `save` wrote; arrays are memory-mapped."""
         names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
-        arrays: dict[str, NDArray[np.generic]] = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        arrays: dict[str, NDArray[np.generic]] = {name: mapped(folder / f"{name}.npy") for name in _ARRAYS}
         return Catalogue(
             items=Vocabulary.load(folder / "item_ids.json"),
             titles=names["titles"],

@@ -46,7 +46,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.config import Attribute, Config, FeatureConfig, FeatureScope, FeatureStatistic
+from recsys.config import Config
+from recsys.feature_config import Attribute, FeatureConfig, FeatureScope, FeatureStatistic
 from recsys.types import Floats, Times
 
 GROUP_SCOPES = ("segment", "tier")
@@ -65,6 +66,8 @@ class FeatureSpec:
     by: Attribute
     window_days: float | None
     half_life_days: float | None
+    half_life_items: float | None
+    source: str | None
 
     @property
     def has_table(self) -> bool:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.arrays import mapped
 from recsys.config import Config
 from recsys.data.catalogue import Catalogue
+from recsys.feature_config import OF_SOURCES
 from recsys.features.affinity import concentration, price_places, shrunk, usual_places
 from recsys.features.grouped import CustomerLines, PairLines
+from recsys.features.linked import OfSources
+from recsys.features.now import Calendar, calendars, load_calendars, save_calendars
 from recsys.features.spec import GROUP_SCOPES, FeatureSpec, feature_names, feature_specs, half_life_weights
-from recsys.protocols import ResolvedQuery
+from recsys.protocols import CandidateSource, ResolvedQuery
 from recsys.types import Candidates, Floats, Interactions, Ints
 from segmentation.profile import TIERS
 
@@ -29,8 +35,15 @@ class CustomerGroups:
     names: tuple[str, ...]
     numbers: Ints
 
+    def of(self, customers: Ints) -> Ints:
+        """Group of each line's customer, -1 = none; guests are -1 and have none."""
+        if not len(self.names):
+            return np.full(len(customers), -1, np.int32)
+        return np.where(customers >= 0, self.numbers[customers], -1).astype(np.int32)
+
 
 NO_GROUPS = CustomerGroups((), np.empty(0, np.int32))
+NO_SOURCES: Mapping[str, CandidateSource] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class FeatureStore:
     of_groups: by feature name, scopes "segment" and "tier", and what pairs need of all; float32 (n_groups, n_items).
                Of an affinity: the share of the item's code in each group, one row more for all customers; of a pair's price: its place
     strengths: by feature name, for affinities: how many lines of the group's shares are added to a customer's own
+    calendars: by attribute, scope "now": when lines of it fell
     """
 
     config: Config
@@ -49,14 +63,19 @@ class FeatureStore:
     of_groups: Mapping[str, Floats]
     group_names: Mapping[str, tuple[str, ...]]
     strengths: Mapping[str, float]
+    calendars: Mapping[str, Calendar]
 
-    def rows(self, resolved: ResolvedQuery, candidates: Candidates) -> Floats:
-        """The ranker's view of each candidate: float32 (n, n_features), columns as `names`."""
-        specs = feature_specs(self.config)
-        table = np.empty((len(candidates), len(feature_names(self.config))), np.float32)
+    def rows(self, resolved: ResolvedQuery, candidates: Candidates, sources: Mapping[str, CandidateSource] = NO_SOURCES) -> Floats:
+        """The ranker's view of each candidate: float32 (n, n_features), columns as `names`.
+
+        sources: those that features of scopes "source" and "link" name; one that is missing leaves them NaN
+        """
+        specs = self.specs
+        table = np.empty((len(candidates), len(self.names)), np.float32)
         items = np.asarray(candidates.items)
         lines = CustomerLines(resolved.positives, resolved.time)
         pairs: dict[str, PairLines] = {}
+        of_sources = OfSources(resolved, items, sources)
         item_columns = iter(range(self.of_items.shape[1]))
         of_items = self.of_items[items]
         for column, spec in enumerate(specs):
@@ -64,6 +83,10 @@ class FeatureStore:
                 table[:, column] = of_items[:, next(item_columns)]
             elif spec.scope == "customer":
                 table[:, column] = lines.statistic(spec)
+            elif spec.scope == "now":
+                table[:, column] = self.calendars[spec.by].statistic(spec, self.catalogue.codes(spec.by)[items], resolved.time)
+            elif spec.scope in OF_SOURCES:
+                table[:, column] = of_sources.statistic(spec)
             elif spec.scope in GROUP_SCOPES and spec.statistic != "affinity":
                 table[:, column] = self._of_group(spec, resolved, items)
             else:
@@ -74,10 +97,15 @@ class FeatureStore:
         table[:, len(specs) :] = _request_columns(resolved, candidates, tuple(self.config.sources))
         return table
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the columns of `rows`."""
         return feature_names(self.config)
+
+    @cached_property
+    def specs(self) -> tuple[FeatureSpec, ...]:
+        """The declared features, which are the first columns of `rows`."""
+        return feature_specs(self.config)
 
     def _of_pair(self, spec: FeatureSpec, lines: PairLines, resolved: ResolvedQuery, items: Ints) -> Floats | float:
         if spec.statistic == "price":
@@ -111,6 +139,7 @@ class FeatureStore:
         for scope, names in self.group_names.items():
             np.save(folder / f"names_{scope}.npy", np.array(names, np.str_))
         (folder / "strengths.json").write_text(json.dumps(dict(self.strengths)))
+        save_calendars(self.calendars, folder)
 
     @staticmethod
     def load(folder: Path, config: Config, catalogue: Catalogue) -> FeatureStore:
@@ -119,10 +148,11 @@ class FeatureStore:
         return FeatureStore(
             config=config,
             catalogue=catalogue,
-            of_items=np.load(folder / "items.npy", mmap_mode="r"),
-            of_groups={name: np.load(folder / f"group_{name}.npy", mmap_mode="r") for name in groups},
+            of_items=mapped(folder / "items.npy"),
+            of_groups={name: mapped(folder / f"group_{name}.npy") for name in groups},
             group_names={scope: tuple(np.load(folder / f"names_{scope}.npy").tolist()) for scope in GROUP_SCOPES},
             strengths=json.loads((folder / "strengths.json").read_text()),
+            calendars=load_calendars(feature_specs(config), folder),
         )
 
 
@@ -167,14 +197,8 @@ def fit_features(
         of_groups=of_groups,
         group_names={scope: group.names for scope, group in groups.items()},
         strengths=strengths,
+        calendars=calendars(feature_specs(config), lines, catalogue),
     )
-
-
-def _group_of(groups: CustomerGroups, customers: Ints) -> Ints:
-    """Group of each line's customer, -1 = none."""
-    if not len(groups.names):
-        return np.full(len(customers), -1, np.int32)
-    return np.where(customers >= 0, groups.numbers[customers], -1).astype(np.int32)
 
 
 class _ItemLines:
@@ -257,7 +281,7 @@ class _ItemLines:
         count = self._counts(spec, groups)[:, :-1]
         alike = np.full(len(groups.names), (overall**2).sum())
         shares = np.vstack([shrunk(count, overall, concentration(count, count.sum(axis=1), alike)), overall])
-        group = _group_of(groups, self.lines.customers[rows])
+        group = groups.of(self.lines.customers[rows])
         strength = self._own_strength(rows, keys, (shares**2).sum(axis=1)[group])  # -1, no group: the last row
         table = np.column_stack([shares, np.full(len(shares), np.nan)])
         return np.asarray(table[:, codes], np.float32), strength
@@ -277,7 +301,7 @@ class _ItemLines:
         if spec.scope == "pair":
             return places[None, :]
         rows = self._rows(spec, codes)
-        group, items = _group_of(groups, self.lines.customers[rows]), self.lines.items[rows]
+        group, items = groups.of(self.lines.customers[rows]), self.lines.items[rows]
         n_codes = int(codes.max(initial=-1)) + 2
         usual = [usual_places(places[items[group == row]], codes[items[group == row]], n_codes) for row in range(len(groups.names))]
         return np.asarray([places - of_group[codes] for of_group in usual], np.float32).reshape(len(groups.names), len(places))
@@ -286,7 +310,7 @@ class _ItemLines:
         """Lines of each group by code, (n_groups, n_codes + 1); the last column stands for no code and is 0."""
         codes = self.catalogue.codes(spec.by)
         rows = self._rows(spec, codes)
-        group = _group_of(groups, self.lines.customers[rows])
+        group = groups.of(self.lines.customers[rows])
         rows, group = rows[group >= 0], group[group >= 0]
         n_codes, n_groups = int(codes.max(initial=-1)) + 2, len(groups.names)
         flat = group.astype(np.int64) * n_codes + codes[self.lines.items[rows]]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys.errors import ConfigError
-from recsys.keys import problem
+from recsys.keys import problem, read_toml
 
 
 class _Section(BaseModel):
@@ -106,13 +105,7 @@ def load_world_config(path: Path) -> WorldConfig:
     Raises:
         ConfigError: the file is missing, no TOML, or has a key or value that does not exist; names it and what would be right.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no file {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return parse_world_config(raw, str(path))
+    return parse_world_config(read_toml(path, "file"), str(path))
 
 
 def parse_world_config(raw: dict[str, object], origin: str) -> WorldConfig:

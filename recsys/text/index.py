@@ -20,8 +20,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import IndexConfig
 from recsys.errors import BundleError
+from recsys.source_config import IndexConfig
 from recsys.text.index_choice import IndexKind, choose_kind, code_bytes, list_count
 from recsys.text.index_file import DEEP_BEST, INDEX_FILE, SAMPLED_BEST, IndexFacts, seal, unseal
 from recsys.text.index_lists import ListMap

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from recsys.config import IndexConfig
+from recsys.source_config import IndexConfig
 
 IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf", "ivf_sq8", "ivf_pq"]
 

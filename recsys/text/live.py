@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import IndexConfig
 from recsys.protocols import Encoder
+from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.types import Flags, Floats, Ints
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from recsys.candidates.factors import FactorSource
-from recsys.config import AlsConfig, IndexConfig
 from recsys.features.spec import half_life_weights
+from recsys.source_config import AlsConfig, IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.threads import single_blas
 from recsys.training.stages import Progress, silent

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys.candidates.covisit import CovisitSource
-from recsys.config import CovisitConfig
 from recsys.features.spec import half_life_weights
+from recsys.source_config import CovisitConfig
+from recsys.training.sequence_pairs import sequence_pairs
 from recsys.training.stages import Progress, silent
 from recsys.types import Floats, Interactions, Ints
 
@@ -20,26 +23,40 @@ NEGLIGIBLE = 1e-6
 def fit_covisit(
     lines: Interactions, n_items: int, as_of: np.datetime64, config: CovisitConfig, progress: Progress = silent
 ) -> CovisitSource:
-    """Link items that share a basket (or customer), each weighted 0.5 ** (age / half-life), with popular items held back.
+    """Link items that share a basket, a customer, or a stretch of a customer's sequence, with popular items held back.
 
-    The weight of a pair is its decayed number of units divided by (popularity of one * popularity of the other) ** exponent.
+    A basket or customer of age a adds 0.5 ** (a / half-life) to each of its pairs; in a sequence a pair adds that, divided by how far
+    apart its items are, and the way back less than the way onward. The weight of a pair is the sum of these, divided by
+    (popularity of one * popularity of the other) ** exponent.
     """
     ages = ((as_of - lines.times) / np.timedelta64(1, "D")).astype(np.float32)
     weights = half_life_weights(ages, config.half_life_days)
     counted = weights > NEGLIGIBLE
     lines, weights = lines.take(counted), weights[counted]
-    rows, units = _units(lines, n_items, config)
-    shape = (int(units.max(initial=-1)) + 1, n_items)
-    bought = sparse.csr_array((np.sqrt(weights[rows]), (units, lines.items[rows])), shape)
-    popularity = np.asarray(bought.power(2).sum(axis=0)).ravel() ** config.popularity_exponent
-    by_item = bought.T.tocsr()
+    if config.unit == "sequence":
+        pairs = sequence_pairs(lines, weights, n_items, config)
+        popularity = np.bincount(lines.items, weights, minlength=n_items) ** config.popularity_exponent
+        blocks = (pairs[first : first + CHUNK_ITEMS] for first in range(0, n_items, CHUNK_ITEMS))
+    else:
+        rows, units = _units(lines, n_items, config)
+        shape = (int(units.max(initial=-1)) + 1, n_items)
+        bought = sparse.csr_array((np.sqrt(weights[rows]), (units, lines.items[rows])), shape)
+        popularity = np.asarray(bought.power(2).sum(axis=0)).ravel() ** config.popularity_exponent
+        by_item = bought.T.tocsr()
+        blocks = (by_item[first : first + CHUNK_ITEMS] @ bought for first in range(0, n_items, CHUNK_ITEMS))
+    return CovisitSource(*strongest_links(blocks, n_items, popularity, config.n_neighbours, progress), config)
+
+
+def strongest_links(
+    blocks: Iterable[sparse.csr_array], n_items: int, popularity: NDArray[np.floating], n: int, progress: Progress
+) -> tuple[NDArray[np.int64], Ints, Floats]:
+    """The n strongest links of each item, as offsets, neighbours and weights. blocks: rows of the pair matrix, CHUNK_ITEMS at a time"""
     parts = []
-    for first in range(0, n_items, CHUNK_ITEMS):
-        parts.append(_strongest(by_item[first : first + CHUNK_ITEMS] @ bought, first, popularity, config.n_neighbours))
-        progress(min(first + CHUNK_ITEMS, n_items), n_items, "co-visitation")
+    for number, block in enumerate(blocks):
+        parts.append(_strongest(block, number * CHUNK_ITEMS, popularity, n))
+        progress(min((number + 1) * CHUNK_ITEMS, n_items), n_items, "co-visitation")
     counts, neighbours, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return CovisitSource(offsets, neighbours.astype(np.int32), weights.astype(np.float32), config)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), neighbours.astype(np.int32), weights.astype(np.float32)
 
 
 def _units(lines: Interactions, n_items: int, config: CovisitConfig) -> tuple[NDArray[np.intp], Ints]:

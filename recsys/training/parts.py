@@ -11,23 +11,40 @@ import numpy as np
 
 from recsys.bundle import Bundle, Histories, load_source
 from recsys.candidates.content import ItemTexts, build_content
-from recsys.candidates.popular import fit_popular
-from recsys.config import AlsConfig, Config, ContentConfig, CovisitConfig, PopularConfig, SourceConfig
+from recsys.candidates.popular import EVERYBODY, fit_popular
+from recsys.config import Config
 from recsys.data.catalogue import Catalogue
 from recsys.data.dataset import Dataset
 from recsys.data.reviews import read_reviews
 from recsys.data.vocabulary import Vocabulary
-from recsys.features.store import CustomerGroups, FeatureStore, fit_features
+from recsys.features.spec import GROUP_SCOPES
+from recsys.features.store import NO_GROUPS, CustomerGroups, FeatureStore, fit_features
 from recsys.protocols import CandidateSource
+from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, PopularConfig, SequenceConfig, SourceConfig
 from recsys.text.encoder import TextEncoder
 from recsys.text.index import VectorIndex
 from recsys.training.als import fit_als, on_gpu
 from recsys.training.covisit import fit_covisit
 from recsys.training.customers import Customers
+from recsys.training.ease import fit_ease
 from recsys.training.runner import Runner
+from recsys.training.sequence import CHECKPOINT, fit_sequence
 from recsys.training.split import positive_lines
+from recsys.training.stages import OUR_PACKAGES, source_digest
 from recsys.training.texts import ReviewWeights, build_texts, encode_shop
+from recsys.types import Interactions
 from segmentation.profile import TIERS, Profiles
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of the customers who ask, where it is not all that sources and features are fitted on.
+
+    known: their past; profiles: folder of the profiles that follow from it
+    """
+
+    known: Dataset
+    profiles: Path
 
 
 @dataclass(frozen=True)
@@ -52,45 +69,65 @@ class Fitter(Runner):
         }
         return self.run("texts", inputs, make)
 
-    def parts(self, known: Dataset, as_of: np.datetime64, customers: Customers, profiles_folder: Path, texts: Path) -> dict[str, Path]:
-        """Folders of all parts but the rankers, by their place in a bundle; profiles and texts are given, as of then."""
+    def parts(
+        self,
+        known: Dataset,
+        as_of: np.datetime64,
+        customers: Customers | None,
+        profiles_folder: Path,
+        texts: Path,
+        seen: Seen | None = None,
+    ) -> dict[str, Path]:
+        """Folders of all parts but the rankers, by their place in a bundle; profiles and texts are given, as of then.
+
+        customers: None = nobody has a segment or tier; sources and features that ask for one say nothing
+        """
         data = {"data": known.fingerprint, "positive": self.config.data.positive_events, "as_of": as_of}
-        places = {"texts": texts, "segmentation": customers.segmentation, "profiles": profiles_folder}
-        if customers.voice is not None:
-            places["voice"] = customers.voice
+        places = {"texts": texts, "profiles": profiles_folder if seen is None else seen.profiles}
+        if customers is not None:
+            places["segmentation"] = customers.segmentation
+            if customers.voice is not None:
+                places["voice"] = customers.voice
+        groups = customer_groups(Profiles.load(profiles_folder))
         places["catalogue"] = self.run("catalogue", data, lambda folder: known.catalogue().save(folder))
-        places["history"] = self.run("history", data, lambda folder: _save_history(known, folder))
-        profiles = Profiles.load(places["profiles"])
+        of_whom = known if seen is None else seen.known
+        places["history"] = self.run("history", {"data": of_whom.fingerprint}, lambda folder: _save_history(of_whom, folder))
         catalogue = Catalogue.load(places["catalogue"])
         for name, source in self.config.sources.items():
             inputs = {**data, "source": source.model_dump(), "index": self.config.index.model_dump(), "texts": texts.name}
             if isinstance(source, PopularConfig) and source.within != "shop":
-                inputs["profiles"] = places["profiles"].name
+                inputs["profiles"] = profiles_folder.name
             if isinstance(source, AlsConfig) and on_gpu():
                 inputs["device"] = "cuda"
-            make = partial(self._source, name, source, known, as_of, profiles, texts)
+            make = partial(self._source, name, source, known, as_of, groups, texts)
             places[f"sources/{name}"] = self.run(f"source-{name}", inputs, make)
         features = {key: feature.model_dump() for key, feature in self.config.features.items()}
-        inputs = {**data, "features": features, "sources": list(self.config.sources), "profiles": places["profiles"].name}
+        inputs = {**data, "features": features, "sources": list(self.config.sources), "profiles": profiles_folder.name}
         places["features"] = self.run(
             "features",
             inputs,
-            lambda folder: fit_features(positive_lines(known, self.config), catalogue, customer_groups(profiles), self.config, as_of).save(
-                folder
-            ),
+            lambda folder: fit_features(positive_lines(known, self.config), catalogue, groups, self.config, as_of).save(folder),
         )
         return places
 
     def _source(
-        self, name: str, source: SourceConfig, known: Dataset, as_of: np.datetime64, profiles: Profiles, texts: Path, folder: Path
+        self,
+        name: str,
+        source: SourceConfig,
+        known: Dataset,
+        as_of: np.datetime64,
+        groups: Mapping[str, CustomerGroups],
+        texts: Path,
+        folder: Path,
     ) -> None:
         """Fit and save one source; repurchase has nothing to fit."""
         lines, n_items = positive_lines(known, self.config), len(known.items)
         if isinstance(source, PopularConfig):
-            groups = {} if source.within == "shop" else {"groups": customer_groups(profiles)[source.within]}
-            fit_popular(lines, n_items, as_of, source, **groups).save(folder)
+            fit_popular(lines, n_items, as_of, source, groups=groups.get(source.within, EVERYBODY)).save(folder)
         elif isinstance(source, CovisitConfig):
             fit_covisit(lines, n_items, as_of, source, self.stages.progress).save(folder)
+        elif isinstance(source, EaseConfig):
+            fit_ease(lines, n_items, as_of, source, n_threads=self.config.training.n_threads, progress=self.stages.progress).save(folder)
         elif isinstance(source, ContentConfig):
             popularity = np.bincount(lines.items, minlength=n_items).astype(np.float32)
             build_content(ItemTexts.load(texts), popularity, source).save(folder)
@@ -107,10 +144,33 @@ class Fitter(Runner):
                 progress=self.stages.progress,
             )
             fitted.save(folder)
+        elif isinstance(source, SequenceConfig):
+            self._sequence(name, source, lines, as_of, ItemTexts.load(texts), folder)
+
+    def _sequence(
+        self, name: str, source: SequenceConfig, lines: Interactions, as_of: np.datetime64 | None, texts: ItemTexts, folder: Path
+    ) -> None:
+        code = source_digest(*OUR_PACKAGES)[:8]  # other code does not go on with this code's checkpoint
+        work = self.stages.folder / f"learning-{name}-{str(as_of)[:10]}-{code}"  # no stage: what is unfinished there must stay
+        fitted = fit_sequence(
+            lines,
+            len(texts.text_of_item),
+            texts.of_items(np.arange(len(texts.text_of_item), dtype=np.int32)),
+            source,
+            self.config.index,
+            seed=self.seed(name),
+            n_threads=self.config.training.n_threads,
+            work=work,
+            progress=self.stages.progress,
+        )
+        fitted.save(folder)
+        (work / CHECKPOINT).unlink(missing_ok=True)  # three times as large as the model, and no longer needed
 
 
 def customer_groups(profiles: Profiles) -> dict[str, CustomerGroups]:
-    """Customers by segment and by tier."""
+    """Customers by segment and by tier; no group where there are no profiles."""
+    if not len(profiles):
+        return dict.fromkeys(GROUP_SCOPES, NO_GROUPS)
     return {
         "segment": CustomerGroups(tuple(profiles.segment_ids), np.asarray(profiles.segment, np.int32)),
         "tier": CustomerGroups(TIERS, np.asarray(profiles.tier, np.int32)),

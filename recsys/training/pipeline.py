@@ -26,16 +26,19 @@ from recsys.training.findings import customer_findings
 from recsys.training.former import load_former
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.leaks import check_leaks, check_times
-from recsys.training.parts import Fitter, load_bundle_parts
+from recsys.training.parts import Fitter, Seen, load_bundle_parts
 from recsys.training.reading import fit_reading, fit_review_weights
 from recsys.training.rows import Rows, make_rows
 from recsys.training.runner import answering, library_versions
 from recsys.training.shift import population_stability, sample_features
-from recsys.training.split import RankingPeriod, Split, split_by_time
+from recsys.training.split import JUST_AFTER, RankingPeriod, Split, split_by_time
 from recsys.training.stages import UNFINISHED, Progress, Stages, alone, key_of, silent, stage_seed, sweep
+from recsys.training.texts import ReviewWeights
 from segmentation.llm.language_model import LanguageModel
+from segmentation.profile import Profiles
 
 N_SHIFT_CUSTOMERS = 200
+NO_REVIEWS = ReviewWeights(0.0, 0.0, {})
 
 Evaluate = Callable[[Bundle], Mapping[str, Any]]
 Places = dict[str, Path]
@@ -103,7 +106,7 @@ def train_on(
 ) -> Path:
     """`train` for any split. fitting: what makes the fitter of the parts; an experiment gives one that changes a part."""
     if split.as_of is None:
-        raise DataError("a bundle from a split by position has no as_of and cannot be written; use it in memory")
+        raise DataError("a bundle from a split by position has no as_of and cannot be written; see train_in_memory")
     if config.llm.is_set and language_model is None:
         raise ConfigError(
             "the configuration names a language model under [llm], but the training was given none; leave [llm] out, or give one"
@@ -123,7 +126,9 @@ def train_on(
         for period in split.periods:
             profiles = profiles_of(fitter, period.known, period.start, customers, profiles)
             texts = fitter.texts(period.known, reading.encoder, weights)
-            by_period.append(fitter.parts(period.known, period.start, customers, profiles, texts))
+            cut = period.seen is not period.known
+            seen = Seen(period.seen, profiles_of(fitter, period.seen, period.start, customers, None)) if cut else None
+            by_period.append(fitter.parts(period.known, period.start, customers, profiles, texts, seen))
         rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
         before, profiles = profiles, profiles_of(fitter, split.known, split.as_of, customers, profiles)
         texts = fitter.texts(split.known, reading.encoder, weights)
@@ -137,10 +142,36 @@ def train_on(
         return _write(split, shipped, findings, fitter, out, evaluate, provenance or {})
 
 
+def train_in_memory(split: Split, config: Config, *, work: Path, progress: Progress = silent) -> Bundle:
+    """A bundle of a split by position: to be measured in memory, never written, never served.
+
+    By position nobody's past ends at one time, so nothing that describes customers as of a time is fitted: no profiles, segments or
+    tiers, and no reviews are read.
+
+    Raises:
+        DataError: no ranking query has a wanted item among its candidates.
+        LeakError: a source knew the ranker's labels.
+    """
+    end = split.known.interactions.times[-1] + JUST_AFTER
+    with alone(work), limit_threads(config.training.n_threads):
+        fitter = Fitter(config, Stages(work, progress))
+        texts = fitter.texts(split.known, load_encoder(config.text, config.training.n_threads), NO_REVIEWS)
+        nobody = fitter.run("nobody", {"at": str(end)}, lambda folder: Profiles.nobody(end).save(folder))
+        by_period = [fitter.parts(period.known, period.start, None, nobody, texts, Seen(period.seen, nobody)) for period in split.periods]
+        rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
+        shipped = fitter.parts(split.known, end, None, nobody, texts)
+        bundle = load_bundle_parts(shipped, split.known, config, None)
+        return replace(bundle, rankers={name: LambdaMart.load(folder) for name, folder in rankers.items()})
+
+
 def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter) -> Path:
     """The folder of one ranker, trained on the rows of all periods."""
     config = fitter.config.rankers[name]
-    folders = [_rows(name, period, places, fitter) for period, places in zip(split.periods, by_period, strict=True)]
+    by_time = split.as_of is not None
+    folders = [
+        _rows(name, period, period.start if by_time else None, places, fitter)
+        for period, places in zip(split.periods, by_period, strict=True)
+    ]
     rows = [Rows.load(folder) for folder in folders]
     sources = tuple(fitter.config.strategies[config.train_on].sources)
     for period, part in zip(split.periods, rows, strict=True):
@@ -154,20 +185,20 @@ def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter
     return fitter.run(f"ranker-{name}", {"rows": [folder.name for folder in folders], "ranker": config.model_dump()}, make)
 
 
-def _rows(name: str, period: RankingPeriod, places: Places, fitter: Fitter) -> Path:
+def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places: Places, fitter: Fitter) -> Path:
     ranker = fitter.config.rankers[name]
     strategy = fitter.config.strategies[ranker.train_on]
     queries = [(query.customer, str(query.time), query.context, query.wanted.tolist()) for query in period.queries]
     later = {customer: items.tolist() for customer, items in period.later.items()}
     inputs = {
         "parts": sorted(folder.name for folder in places.values()),
-        "strategy": strategy.model_dump(include={"sources", "filters"}),
+        "strategy": strategy.model_dump(include={"sources", "filters", "exclude"}),
         "n_negatives": ranker.negatives_per_query,
         "queries": key_of({"queries": queries, "later": later}),
     }
 
     def make(folder: Path) -> None:
-        bundle = load_bundle_parts(places, period.known, fitter.config, period.start)
+        bundle = load_bundle_parts(places, period.known, fitter.config, as_of)
         rng = np.random.default_rng(fitter.seed(f"rows-{name}-{period.start}"))
         with limit_threads(1):
             rows = make_rows(bundle, strategy, period.queries, dict(period.later), ranker.negatives_per_query, rng, fitter.stages.progress)
@@ -180,8 +211,8 @@ def _feature_shift(split: Split, learned: Places, shipped: Places, fitter: Fitte
     """Population stability index of every feature, by ranker: the last period's sources against the refitted ones."""
     period = split.periods[-1]
     rng = np.random.default_rng(fitter.seed("shift"))
-    bought_before = np.unique(period.known.interactions.customers)
-    customers = bought_before[bought_before >= 0].astype(np.int64)
+    n_lines, n_seen = (np.bincount(view.interactions.customers + 1)[1:] for view in (period.known, period.seen))
+    customers = np.flatnonzero((n_lines > 0) & (n_lines == np.pad(n_seen, (0, len(n_lines) - len(n_seen)))))  # of whole pasts
     customers = np.sort(rng.choice(customers, min(N_SHIFT_CUSTOMERS, len(customers)), replace=False))
 
     def make(folder: Path) -> None:
@@ -269,7 +300,7 @@ def _manifest(split: Split, folder: Path, findings: Mapping[str, Any], config: C
         },
         "indexes": {_part(path, folder): asdict(unseal(path)) for path in files if path.name == INDEX_FILE},
         **findings,
-        "libraries": library_versions(),
+        "libraries": dict(library_versions()),
         "provenance": dict(provenance),
     }
 

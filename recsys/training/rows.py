@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ class Rows:
     recalls:  per source and customer, the share it proposed of the wanted items that are new to the customer, but were sold before;
               float32 (n_customers, n_sources), NaN = none wanted
     later:    the same for what the customer wanted after the labels; see `recsys.training.leaks`
+    customers: who asked each query, -1 = a guest; int32 (n_queries,)
+    n_candidates: how many there were to choose from before some were drawn; int32 (n_queries,)
     """
 
     features: Floats
@@ -36,6 +38,8 @@ class Rows:
     sizes: Ints
     recalls: Floats
     later: Floats
+    customers: Ints
+    n_candidates: Ints
 
     def save(self, folder: Path) -> None:
         for name, array in vars(self).items():
@@ -43,8 +47,7 @@ class Rows:
 
     @staticmethod
     def load(folder: Path) -> Rows:
-        names = ("features", "labels", "sizes", "recalls", "later")
-        return Rows(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names})
+        return Rows(**{field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(Rows)})
 
 
 def make_rows(
@@ -66,6 +69,7 @@ def make_rows(
     labels: list[NDArray[np.uint8]] = []
     recalls: list[Floats] = []
     recalls_later: list[Floats] = []
+    asked: list[tuple[int, int]] = []
     for number, labelled in enumerate(queries):
         if number % REPORT_EVERY == 0:
             progress(number, len(queries), "retrieving for the ranker")
@@ -78,16 +82,20 @@ def make_rows(
         wanted = np.isin(candidates.items, labelled.wanted)
         if wanted.any() and not wanted.all():
             kept = _sampled(wanted, n_negatives, rng)
-            features.append(bundle.features.rows(resolved, candidates)[kept])
+            features.append(bundle.features.rows(resolved, candidates, bundle.sources)[kept])
             labels.append(wanted[kept].astype(np.uint8))
+            asked.append((labelled.customer, len(candidates)))
     progress(len(queries), len(queries), "retrieving for the ranker")
     n_features = len(bundle.features.names)
+    customers, n_candidates = np.array(asked, np.int32).reshape(-1, 2).T
     return Rows(
         features=np.concatenate(features) if features else np.empty((0, n_features), np.float32),
         labels=np.concatenate(labels) if labels else np.empty(0, np.uint8),
         sizes=np.array([len(part) for part in labels], np.int32),
         recalls=np.array(recalls, np.float32).reshape(-1, len(strategy.sources)),
         later=np.array(recalls_later, np.float32).reshape(-1, len(strategy.sources)),
+        customers=customers,
+        n_candidates=n_candidates,
     )
 
 

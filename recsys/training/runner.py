@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from recsys.config import Config
@@ -22,7 +24,8 @@ ANSWERS = "answers.sqlite"
 """What language models have answered, in a work folder."""
 
 
-def library_versions() -> dict[str, str]:
+@cache
+def library_versions() -> Mapping[str, str]:
     """Versions of the libraries that results depend on; part of every stage's inputs and of the manifest."""
     found = {}
     for name in LIBRARIES:
@@ -30,7 +33,7 @@ def library_versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return MappingProxyType(found)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Runner:
     def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path], None], is_whole: Callable[[Path], bool] = always) -> Path:
         """A stage whose inputs include the seed, the thread count and the libraries."""
         training = self.config.training
-        common = {"seed": training.seed, "n_threads": training.n_threads, "libraries": library_versions()}
+        common = {"seed": training.seed, "n_threads": training.n_threads, "libraries": dict(library_versions())}
         return self.stages.run(name, {**common, **inputs}, make, is_whole)
 
     def seed(self, name: str) -> int:

@@ -22,7 +22,7 @@ def sample_features(bundle: Bundle, strategy: StrategyConfig, customers: NDArray
     for customer in customers:
         resolved, _ = engine.resolve(Query(k=1, time=aware(time), customer_id=bundle.customers.ids[customer]), snapshot)
         candidates = candidates_of(engine, resolved, strategy, snapshot)
-        parts.append(bundle.features.rows(resolved, candidates))
+        parts.append(bundle.features.rows(resolved, candidates, bundle.sources))
     return np.concatenate(parts) if parts else np.empty((0, len(bundle.features.names)), np.float32)
 
 

@@ -9,8 +9,15 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.data.dataset import Dataset
+from recsys.data.leave_last import LeftOut, leave_last
+from recsys.data.thinning import cut_down
 from recsys.errors import DataError
-from recsys.types import Interactions, Ints
+from recsys.types import Interactions, Ints, Times
+
+THIN_BASKETS = (1, 2, 3, 5)
+MIN_SEQUENCE = 4
+"""Distinct items of a customer who takes part in a split by position: one to know, one to learn, one to validate by, one to test."""
+JUST_AFTER = np.timedelta64(1, "us")
 
 
 @dataclass(frozen=True)
@@ -33,14 +40,16 @@ class LabelledQuery:
 class RankingPeriod:
     """One round of labels.
 
-    start:   time of the queries; what the sources are fitted on ends here
-    known:   what sources, features and profiles may see
+    start:   what the sources are fitted on ends here; by time the queries are asked now, by position each at a time of its own
+    known:   what sources and features are fitted on
+    seen:    the same with the past of some customers cut down: what the queries' customers are known by
     queries: with what followed them
     later:   items each customer wanted after the labels of this period end; trains nothing, the leak alarm compares with it
     """
 
     start: np.datetime64
     known: Dataset
+    seen: Dataset
     queries: tuple[LabelledQuery, ...]
     later: Mapping[int, Ints]
 
@@ -80,14 +89,56 @@ def split_by_time(dataset: Dataset, as_of: np.datetime64, config: Config, rng: n
         labels = lines.between(start, start + length)
         wanted, later = _wanted(labels), _wanted(lines.between(start + length, start + 2 * length))
         queries = _customer_queries(wanted, start, config, rng) + _guest_queries(labels, config, len(wanted), rng)
-        periods.append(RankingPeriod(start, dataset.before(start), tuple(queries), later))
+        before = dataset.before(start)
+        periods.append(RankingPeriod(start, before, _thinned(before, config), tuple(queries), later))
     return Split(tuple(periods), known, as_of)
+
+
+def split_by_position(dataset: Dataset, config: Config, n_hidden: int, *, at_target: bool) -> Split:
+    """Leave-one-out: the ranker learns the item before the last `n_hidden` of each customer, the shipped sources know all but those.
+
+    With n_hidden = 2 the item next to the last trains nothing (the protocol called pure), with 1 only the last one is unseen (refit).
+    Customers with fewer than MIN_SEQUENCE distinct items are known as they are, and ask nothing.
+
+    Args:
+        at_target: whether a query is asked at the time of the item that it wants, or just after what the customer bought before it
+    """
+    codes = dataset.event_codes(config.data.positive_events)
+    known, later = leave_last(dataset, codes, n_hidden, MIN_SEQUENCE)
+    past, labels = leave_last(dataset, codes, n_hidden + 1, MIN_SEQUENCE)
+    times = query_times(past, labels, at_target=at_target)
+    columns = zip(labels.customers, times, labels.items, strict=True)
+    queries = [LabelledQuery(int(customer), time, (), np.array([item], np.int32)) for customer, time, item in columns]
+    following = {int(customer): np.array([item], np.int32) for customer, item in zip(later.customers, later.items, strict=True)}
+    start = past.interactions.times[-1] + JUST_AFTER
+    return Split((RankingPeriod(start, past, past, tuple(queries), following),), known, None)
+
+
+def query_times(known: Dataset, wanted: LeftOut, *, at_target: bool) -> Times:
+    """When each of the customers asks, so that all that is known of them is past; datetime64[us] (n,)."""
+    lines = known.interactions
+    latest = np.full(len(known.customers), lines.times[0])
+    mine = lines.customers >= 0
+    latest[lines.customers[mine]] = lines.times[mine]  # in time order: the last one stays
+    asked = np.maximum(latest[wanted.customers], wanted.times) if at_target else latest[wanted.customers]
+    return np.asarray(asked + JUST_AFTER)
 
 
 def positive_lines(dataset: Dataset, config: Config) -> Interactions:
     """Interactions whose event is one of ``data.positive_events``."""
     lines = dataset.interactions
     return lines.take(np.isin(lines.events, dataset.event_codes(config.data.positive_events)))
+
+
+def _thinned(known: Dataset, config: Config) -> Dataset:
+    """With the past of some customers cut down, so that a shop of old customers teaches how to serve new ones.
+
+    Drawn by the seed and the end of the view: the same customers whichever training it is part of.
+    """
+    rng = np.random.default_rng([config.training.seed, int(known.end.astype(np.int64))])
+    n_baskets = rng.choice(THIN_BASKETS, len(known.customers))
+    n_baskets[rng.random(len(known.customers)) >= config.training.thin_share] = 0
+    return cut_down(known, positive_lines(known, config), n_baskets) if n_baskets.any() else known
 
 
 def _wanted(lines: Interactions) -> dict[int, Ints]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_eval.significance import bootstrap
-from recsys.config import ContentConfig
 from recsys.engine import Engine, Snapshot
 from recsys.protocols import CandidateSource
 from recsys.selection.eligibility import on_sale
+from recsys.source_config import ContentConfig
 from recsys.synthetic import oracle
 from recsys.threads import limit_threads
 from recsys.types import Flags, Floats, Query, ReasonCode, Recommendation, aware
@@ -33,8 +33,13 @@ TRUE_CAUSES = {
     ReasonCode.BOUGHT_TOGETHER: frozenset({oracle.BOUGHT_TOGETHER}),
     ReasonCode.SIMILAR_TEXT: _LIKED,
     ReasonCode.SIMILAR_CUSTOMERS: _LIKED,
+    ReasonCode.OFTEN_NEXT: _LIKED | {oracle.BOUGHT_TOGETHER},
     ReasonCode.POPULAR_IN_SEGMENT: frozenset({oracle.PERSONA}),
     ReasonCode.POPULAR: frozenset({oracle.POPULAR}),
+    ReasonCode.BOUGHT_AGAIN: frozenset({oracle.BOUGHT_BEFORE}),
+    ReasonCode.SAME_BRAND: _LIKED,
+    ReasonCode.SAME_CATEGORY: _LIKED,
+    ReasonCode.USUAL_PRICE: _LIKED,
 }
 """The causes that make each reason right; a reason that is not here never is."""
 

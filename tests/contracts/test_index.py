@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.config import IndexConfig
 from recsys.errors import BundleError
+from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.text.index_recall import best_scores
 from recsys.text.live import LiveIndex

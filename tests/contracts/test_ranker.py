@@ -33,7 +33,8 @@ def fit(seed: int = 3) -> LambdaMart:
     rows = features(N_QUERIES * N_ROWS, 1)
     wanted = (rows[:, 0] > 0.8) & (rows[:, 2] < 1)
     recalls = np.empty((0, 1), np.float32)
-    table = Rows(rows, wanted.astype(np.uint8), np.full(N_QUERIES, N_ROWS, np.int32), recalls, recalls)
+    sizes = np.full(N_QUERIES, N_ROWS, np.int32)
+    table = Rows(rows, wanted.astype(np.uint8), sizes, recalls, recalls, np.arange(N_QUERIES, dtype=np.int32), sizes)
     return fit_lambdamart([table], NAMES, CONFIG, seed=seed, n_threads=1, progress=silent)
 
 
@@ -46,6 +47,21 @@ def test_what_is_wanted_scores_higher(ranker: LambdaMart) -> None:
     good, plain, vetoed = ranker.score(np.array([[2, 0, 0], [-1, 0, 0], [2, 0, 2]], np.float32))
     assert good > plain
     assert good > vetoed
+
+
+def test_contributions_add_up_to_the_score(ranker: LambdaMart) -> None:
+    rows = features(40, 2)
+    parts = ranker.contributions(rows)
+    mean = ranker.score(rows) - parts.sum(axis=1)
+    assert parts.shape == rows.shape
+    np.testing.assert_allclose(mean, mean[0], atol=1e-6)
+    assert ranker.contributions(rows[:0]).shape == (0, len(NAMES))
+
+
+def test_what_no_tree_uses_contributes_nothing(ranker: LambdaMart) -> None:
+    wanted, vetoed = ranker.contributions(np.array([[2, 0, 0], [2, 0, 2]], np.float32))
+    assert wanted[0] > 0.1 > abs(wanted[1])
+    assert vetoed[2] < wanted[2]
 
 
 @settings(max_examples=40, deadline=None)
@@ -78,8 +94,9 @@ def test_all_missing_and_none_at_all_are_no_error(ranker: LambdaMart) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 2), (5, 4), (3,)])
 def test_rows_of_another_width_are_refused(ranker: LambdaMart, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="reads 3 features"):
-        ranker.score(np.zeros(shape, np.float32))
+    for ask in (ranker.score, ranker.contributions):
+        with pytest.raises(ValueError, match="reads 3 features"):
+            ask(np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("layout", ["transposed", "strided", "float64"])

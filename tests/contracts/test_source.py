@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,23 @@ from recsys.bundle import Histories, load_source
 from recsys.candidates.content import ItemTexts, build_content
 from recsys.candidates.popular import fit_popular
 from recsys.candidates.repurchase import RepurchaseSource
-from recsys.config import AlsConfig, ContentConfig, CovisitConfig, IndexConfig, PopularConfig, RepurchaseConfig, SourceConfig
 from recsys.data.dataset import Dataset
 from recsys.features.store import CustomerGroups
 from recsys.protocols import CandidateSource, ResolvedQuery
+from recsys.source_config import (
+    AlsConfig,
+    ContentConfig,
+    CovisitConfig,
+    IndexConfig,
+    PopularConfig,
+    RepurchaseConfig,
+    SequenceConfig,
+    SourceConfig,
+)
 from recsys.text.index import VectorIndex
 from recsys.training.als import fit_als
 from recsys.training.covisit import fit_covisit
+from recsys.training.sequence import fit_sequence
 from recsys.types import Flags, Floats, Scored, aware
 
 KINDS: dict[str, SourceConfig] = {
@@ -36,8 +47,9 @@ KINDS: dict[str, SourceConfig] = {
     "bought in one basket": CovisitConfig(kind="covisit"),
     "bought by one customer": CovisitConfig(kind="covisit", unit="customer"),
     "content": ContentConfig(kind="content"),
+    "sequence": SequenceConfig(kind="sequence", dim=16, n_blocks=1, n_epochs=12, batch_items=400, learning_rate=0.01),
 }
-PERSONAL = ("repurchase", "als", "bought in one basket", "bought by one customer", "content")
+PERSONAL = ("repurchase", "als", "bought in one basket", "bought by one customer", "content", "sequence")
 """Kinds that know nothing of a stranger."""
 ALL = np.ones(N_ITEMS, np.bool_)
 NOTHING = int(NEVER_BOUGHT[1:])
@@ -67,6 +79,10 @@ def fit_one(config: SourceConfig, shop: Dataset) -> CandidateSource:
         return fit_covisit(lines, N_ITEMS, END, config)
     if isinstance(config, ContentConfig):
         return build_content(item_texts(), np.bincount(lines.items, minlength=N_ITEMS).astype(np.float32), config)
+    if isinstance(config, SequenceConfig):
+        texts = item_texts().of_items(np.arange(N_ITEMS, dtype=np.int32))
+        with tempfile.TemporaryDirectory() as work:
+            return fit_sequence(lines, N_ITEMS, texts, config, IndexConfig(), seed=1, n_threads=1, work=Path(work))
     return RepurchaseSource(config.half_life_days)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from offline_eval import significance
 from offline_eval.hypotheses import benjamini_hochberg, flipped, holm, minimum_detectable, sign_flip
 
 DARWIN = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], np.float64)
@@ -82,3 +83,14 @@ def test_bad_arguments_are_refused() -> None:
         sign_flip(np.array([[np.nan]]), np.random.default_rng(0))
     with pytest.raises(ValueError, match="alpha and power"):
         minimum_detectable(1.0, alpha=0)
+
+
+def test_flipping_random_groups_of_many_keeps_p_and_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    moved = column(rng.normal(0.06, 1, 2000))
+    (alone,) = sign_flip(moved, np.random.default_rng(0))
+    monkeypatch.setattr(significance, "MAX_GROUPS", 400)
+    (together,) = sign_flip(moved, np.random.default_rng(0))
+    assert together == pytest.approx(alone, abs=0.02)
+    none = rng.normal(0, 1, (500, 600)) * rng.uniform(0.1, 3, (500, 1))
+    assert np.mean(sign_flip(none, rng, 999) <= 0.05) == pytest.approx(0.05, abs=0.03)

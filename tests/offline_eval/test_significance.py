@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from offline_eval import significance
 from offline_eval.significance import Bootstrap, bootstrap
 
 
@@ -124,3 +125,21 @@ def test_bad_arguments_are_refused(customers: list[str], values: np.ndarray, n_r
 
 def range_ids(n: int) -> list[str]:
     return [f"c{number}" for number in range(n)]
+
+
+def test_random_groups_of_many_customers_give_the_interval_of_the_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skewed values and a few customers without one; Monte Carlo and grouping move the ends by a few percent of the width."""
+    rng = np.random.default_rng(4)
+    values = np.column_stack([rng.beta(0.2, 2, 3000), rng.beta(0.6, 3, 3000)])
+    values[:100, 1] = np.nan
+    whole = one_query_each(values, n_resamples=4000)
+    monkeypatch.setattr(significance, "MAX_GROUPS", 1000)
+    grouped = one_query_each(values, n_resamples=4000)
+    assert grouped.left_out.shape == (1000, 2)
+    for ours, theirs in (
+        (grouped.mean(0), whole.mean(0)),
+        (grouped.mean(1), whole.mean(1)),
+        (grouped.relative(0, 1), whole.relative(0, 1)),
+    ):
+        assert (ours.estimate, ours.n) == (pytest.approx(theirs.estimate), theirs.n)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06 * (theirs.high - theirs.low))

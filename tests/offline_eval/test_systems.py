@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offline_eval.systems import EngineSystem, source_systems, tiers
+from recsys.bundle import Bundle
 from recsys.config import Config
-from recsys.engine import Snapshot
+from recsys.engine import Engine, Snapshot
 from recsys.errors import BundleError
 from recsys.protocols import Budget
 from recsys.strategy import StrategySet
-from recsys.types import Query, Recommendation, RecommendedItem, Trace
+from recsys.types import Query, Recommendation, RecommendedItem, Trace, aware
 
 CUT = dt.datetime(2020, 1, 10, tzinfo=dt.UTC)
 
@@ -85,3 +88,19 @@ def test_tiers_come_from_the_profiles_of_the_bundle() -> None:
     profiles = {"ann": SimpleNamespace(tier="high"), "bob": None}
     bundle: Any = SimpleNamespace(profile=profiles.get)
     assert tiers(bundle, ["ann", "bob"]) == {"ann": "high"}
+
+
+@settings(max_examples=15, deadline=None)
+@given(asked=st.lists(st.tuples(st.sampled_from(["c1", "c2", "c7", "nobody", None]), st.integers(1, 40), st.booleans()), max_size=6))
+def test_many_queries_at_once_are_answered_as_one_by_one(loaded_bundle: Bundle, asked: list[tuple[str | None, int, bool]]) -> None:
+    """Whatever stands beside a query, its scores move by less than 1e-6, and its list only where scores are nearer than that."""
+    engine, plain = Engine(loaded_bundle), Snapshot.of(loaded_bundle)
+    time = aware(loaded_bundle.as_of)
+    queries = [Query(k=k, time=time, customer_id=id_, strategy="discovery" if is_new else "home") for id_, k, is_new in asked]
+    for query, together in zip(queries, engine.recommend_many(queries, plain), strict=True):
+        alone = engine.recommend(query, plain)
+        scores, others = ([item.score for item in answer.items] for answer in (together, alone))
+        assert others == pytest.approx(scores, abs=1e-6)
+        apart = np.diff(scores, append=-np.inf) < -1e-6
+        if apart.all():
+            assert together.item_ids == alone.item_ids

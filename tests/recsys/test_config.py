@@ -61,7 +61,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(text: str, said: str) -
         ("features.x = { scope = 'item', statistic = 'rate', half_life_days = 3 }", "half_life_days belongs to statistic = 'decayed'"),
         ("features.x = { scope = 'item', statistic = 'decayed' }", "half_life_days belongs to statistic = 'decayed'"),
         ("features.x = { scope = 'pair', statistic = 'due', window_days = 3 }", "'due' looks at all interactions and has no window_days"),
-        ("features.x = { scope = 'customer', statistic = 'rate', by = 'brand' }", "'by' has no meaning for it"),
+        ("features.x = { scope = 'customer', statistic = 'rate', by = 'brand' }", "'by' has no meaning for scope 'customer'"),
         ("strategies.x.sources = { }", "strategies.x.sources"),
         ("strategies.x.sources = { als = 0 }", "strategies.x.sources.als: Input should be greater than 0 (got 0)"),
         ("strategies.x.sources = { alz = 9 }", "strategies.x.sources names source 'alz', which does not exist; did you mean 'als'?"),
@@ -198,7 +198,7 @@ def leaves(document: Any, path: str = "") -> set[str]:
 
 
 def test_explain_lists_every_key_of_a_full_document() -> None:
-    strategy = {"sources": {"als": 1}, "boosts": [{"factor": 2}]}
+    strategy = {"sources": {"als": 1}, "boosts": [{"factor": 2, "brands": ["b"]}]}
     full = to_json(parse_config({"strategies": {"x": strategy}, "choose": [{"strategy": "home"}]}, "test"))
     listed = [name for name, *_ in explain()]
     assert leaves(full) <= set(listed)
@@ -215,3 +215,24 @@ def test_explain_gives_every_key_a_type_a_default_and_a_meaning() -> None:
     said = {name: default for name, _, default, _ in explain()}
     assert said["training.seed"] == "7"
     assert said["strategies.NAME.sources"] == "required"
+
+
+def test_default_features_of_a_removed_source_go_with_it() -> None:
+    config = parse_config({"sources": {"content": False}, **_without_content()}, "test")
+    assert not any(feature.source == "content" for feature in config.features.values())
+    assert any(feature.source == "covisit" for feature in config.features.values())
+
+
+def test_a_declared_feature_of_a_removed_source_is_refused_by_name() -> None:
+    said = {"scope": "source", "statistic": "score", "source": "content"}
+    with pytest.raises(ConfigError, match=r"features.mine.source names source 'content', which does not exist"):
+        parse_config({"sources": {"content": False}, "features": {"mine": said}, **_without_content()}, "test")
+
+
+def _without_content() -> dict[str, Any]:
+    """The default strategies, none of which asks the content source."""
+    return {
+        "strategies": {
+            name: {"sources": {"als": 20}, "ranker": name if name != "product" else None} for name in ("home", "product", "discovery")
+        }
+    }

@@ -144,4 +144,4 @@ def test_a_budget_is_told_of_every_stage(engine: Engine, plain: Snapshot) -> Non
     patience = Patience(1000)
     engine.recommend(ask(), plain, patience)
     sources = [f"retrieve {name}" for name in plain.strategies.strategies["home"].sources]
-    assert patience.stages == ["eligibility", *sources, "features", "rank", "select"]
+    assert patience.stages == ["eligibility", *sources, "features", "rank", "select", "explain"]

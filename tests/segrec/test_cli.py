@@ -17,7 +17,7 @@ from segrec import cli
 
 COMMANDS = (
     *("import", "train", "recommend", "serve", "inspect", "config", "demo", "text finetune", "text similar"),
-    *("eval run", "eval gate", "eval off-policy", "segment fit", "segment assign", "segment describe"),
+    *("eval run", "eval compare", "eval worth", "eval gate", "eval off-policy", "segment fit", "segment assign", "segment describe"),
     *("synthetic make", "synthetic score", "synthetic simulate", "synthetic customer", "synthetic config"),
 )
 
@@ -80,6 +80,8 @@ USAGE = [
     ("serve BUNDLE --budget-ms 0", "--budget-ms"),
     ("eval run BUNDLE --metrics NDGC@10", "did you mean 'NDCG'"),
     ("eval run BUNDLE --metrics NDCG", "for example NDCG@10"),
+    ("eval run BUNDLE --metrics Coverage@10", "add a metric of each list"),
+    ("eval worth . --lengths one", "write for example 1,2,5"),
     ("config --explane", "--explain"),
 ]
 

@@ -13,7 +13,7 @@ from offline_eval.relevance import NothingRelevant
 from recsys.bundle import Bundle
 from recsys.data.dataset import Dataset
 from recsys.training.stages import silent
-from segrec import evaluation
+from segrec import asking
 from segrec.evaluation import METRICS, evaluate_bundle
 
 
@@ -36,7 +36,7 @@ def test_without_a_new_purchase_there_is_no_discovery_table(
     def nothing(*_: object) -> None:
         raise NothingRelevant("everybody bought the same again")
 
-    monkeypatch.setattr(evaluation, "new_items", nothing)
+    monkeypatch.setattr(asking, "new_items", nothing)
     (result,) = evaluate_bundle(loaded_bundle, small_dataset, METRICS, silent)
     assert result.measurements.title == "all purchases"
     assert "no discovery table" in capsys.readouterr().err

@@ -65,6 +65,14 @@ def test_what_is_worse_fails_and_is_named(segrec: Gate, files: dict[str, Path]) 
     assert [verdict["slice"] for verdict in content["verdicts"] if verdict["state"] == "worse"] == ["overall", "tier=high"]
     assert content["policy"]["correction"] == "max-t"
     assert (content["new"], content["old"]) == (str(files["worse"]), str(files["old"]))
+    about = content["about"]
+    assert about["command"].startswith(f"segrec eval gate {files['worse']} {files['old']}")
+    assert (about["seed"], about["data"], about["bundles"], set(about["files"])) == (
+        7,
+        None,
+        {},
+        {str(files[n]) for n in ("worse", "old", "policy")},
+    )
 
 
 def _edited(path: Path, **columns: object) -> Path:

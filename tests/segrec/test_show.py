@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import io
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from recsys.bundle import Bundle
+from recsys.types import Query, Reason, ReasonCode, Recommendation, RecommendedItem, RuleEffect, Trace
 from segrec.console import fail, steps
-from segrec.show import key_lines, manifest_tables
+from segrec.show import key_lines, manifest_tables, recommendation_table, rows_of, rules_table
 
 
 def figure(system: str, metric: str, slice_: str, mean: float | None, low: float | None = None) -> dict[str, Any]:
@@ -58,6 +60,33 @@ def test_inspect_says_who_named_the_segments_and_what_became_of_the_former_ones(
     assert "s4 Soap (by terms) new" in lines
     assert "s2 - ended here" in lines
     assert any("clerk; named by their terms: s4; it did not answer everything" in line for line in lines)
+
+
+def test_a_list_shows_the_rules_that_acted_and_what_each_reason_rests_on() -> None:
+    reasons = (Reason(ReasonCode.SAME_BRAND, name="Acme"), Reason(ReasonCode.BOUGHT_TOGETHER, "i2"), Reason(ReasonCode.POPULAR))
+    items = (
+        RecommendedItem("i1", 1.0, 1, ("als",), reasons, ("pins.1",)),
+        RecommendedItem("i2", 0.5, 2, ("als",), (Reason(ReasonCode.BOUGHT_BEFORE, "i2"),)),
+    )
+    trace = Trace("home", "v", "b", rules=(RuleEffect("exclude[0]", 0, 41), RuleEffect("pins.1", 1, 0)))
+    answer = Recommendation(Query(2, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)), items, trace)
+    file = io.StringIO()
+    console = Console(file=file, width=300)
+    console.print(recommendation_table("list", rows_of(answer, {"i1": "Tea", "i2": "Mug"})))
+    console.print(rules_table(answer))
+    lines = [" ".join(line.split()) for line in file.getvalue().splitlines()]
+    assert "1 Tea (i1) als from a brand bought before: Acme; bought together: Mug; popular pins.1" in lines
+    assert "2 Mug (i2) als bought before" in lines
+    assert "exclude[0] 0 41" in lines
+    assert "pins.1 1 0" in lines
+
+
+def test_a_list_without_rules_has_no_column_and_no_table_of_them() -> None:
+    answer = Recommendation(
+        Query(1, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)), (RecommendedItem("i1", 1.0, 1, (), ()),), Trace("home", "v", "b")
+    )
+    assert len(recommendation_table("list", rows_of(answer, {"i1": "Tea"})).columns) == 4
+    assert rules_table(answer) is None
 
 
 def test_keys_are_written_as_in_toml() -> None:

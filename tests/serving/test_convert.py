@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from recsys.types import Filters, Query, Reason, ReasonCode, Recommendation, RecommendedItem, Trace
+from recsys.types import Filters, Query, Reason, ReasonCode, Recommendation, RecommendedItem, RuleEffect, Trace
 from segmentation.profile import STAGES, TIERS
 from serving.convert import InvalidField, to_query, to_response
 from serving.pb.recsys.v1 import recommender_pb2 as pb
@@ -32,6 +32,7 @@ def test_every_field_reaches_the_query() -> None:
         excluded_item_ids=ids(1000),
         filters=pb.Filters(brands=["x"], categories=["y", "z"], min_price=0.0, max_price=2.5),
         strategy="discovery",
+        explain=True,
     )
     request.query_time.FromDatetime(dt.datetime(2017, 12, 31, 23, 59, 59, 1, tzinfo=dt.UTC))
     assert to_query(request, NOW) == Query(
@@ -46,6 +47,7 @@ def test_every_field_reaches_the_query() -> None:
         excluded_item_ids=tuple(ids(1000)),
         filters=Filters(("x",), ("y", "z"), 0.0, 2.5),
         strategy="discovery",
+        explain=True,
     )
 
 
@@ -83,9 +85,10 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(field: str, wrong: di
 def test_the_whole_answer_reaches_the_wire() -> None:
     items = (
         RecommendedItem("a", 1.0, 1, ("als", "popular"), (Reason(ReasonCode.BOUGHT_TOGETHER, "z"), Reason(ReasonCode.POPULAR))),
-        RecommendedItem("b", 0.5, 2, (), ()),
+        RecommendedItem("b", 0.5, 2, (), (Reason(ReasonCode.SAME_BRAND, name="Acme", strength=0.5),), ("boosts[0]", "pins.2")),
     )
-    trace = Trace("home", "s1", "b1", "s3", "Night owls", "high", "at_risk", "test", "blue", ("als: late",), ("gone",), True)
+    rules = (RuleEffect("boosts[0]", 1, 3), RuleEffect("pins.2", 1, 0))
+    trace = Trace("home", "s1", "b1", "s3", "Night owls", "high", "at_risk", "test", "blue", ("als: late",), ("gone",), True, rules)
     answer = to_response(Recommendation(Query(2, NOW, request_id="r1"), items, trace))
     assert answer == pb.RecommendResponse(
         request_id="r1",
@@ -100,7 +103,13 @@ def test_the_whole_answer_reaches_the_wire() -> None:
                     pb.Reason(code=pb.REASON_CODE_POPULAR),
                 ],
             ),
-            pb.RecommendedItem(item_id="b", score=0.5, rank=2),
+            pb.RecommendedItem(
+                item_id="b",
+                score=0.5,
+                rank=2,
+                reasons=[pb.Reason(code=pb.REASON_CODE_SAME_BRAND, name="Acme", strength=0.5)],
+                rules=["boosts[0]", "pins.2"],
+            ),
         ],
         missing_item_ids=["gone"],
         bundle_version="b1",
@@ -113,7 +122,9 @@ def test_the_whole_answer_reaches_the_wire() -> None:
         tier=pb.TIER_HIGH,
         stage=pb.STAGE_AT_RISK,
         degraded_parts=["als: late"],
+        rules=[pb.RuleEffect(rule="boosts[0]", shown_count=1, left_out_count=3), pb.RuleEffect(rule="pins.2", shown_count=1)],
     )
+    assert not answer.items[0].reasons[0].HasField("strength")
 
 
 def test_what_is_unknown_of_a_guest_stays_unset() -> None:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import codecs
 import glob
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ from recsys.data.readers import Layout, has_fixed_columns, header, is_readable, 
 from recsys.data.schema import TABLES, Table
 from recsys.data.shop import Block, Chunk, Shop, TimeFormat
 from recsys.errors import ConfigError, DataError
-from recsys.keys import Section, nearest
+from recsys.keys import Section, nearest, read_toml
 
 SOURCE = "tables"
 
@@ -102,14 +101,8 @@ def tables(folder: Path, mapping: Path | None = None) -> Shop:
 
 def read_mapping(path: Path) -> dict[str, TableMapping]:
     """The mapping of each table in a TOML file."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no mapping {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
     mappings = {}
-    for name, entries in raw.items():
+    for name, entries in read_toml(path, "mapping").items():
         if name not in TABLES:
             raise ConfigError(f"{path}: there is no table {name!r};{nearest(name, TABLES)} the tables are: {', '.join(TABLES)}")
         mappings[name] = _table_mapping(path, TABLES[name], entries)

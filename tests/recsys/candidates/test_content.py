@@ -7,7 +7,7 @@ import pytest
 from handmade import asked, history
 
 from recsys.candidates.content import ContentSource, ItemTexts, Written, build_content
-from recsys.config import ContentConfig, IndexConfig
+from recsys.source_config import ContentConfig, IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.types import Floats
 

@@ -7,7 +7,7 @@ import pytest
 from handmade import NOW, asked, history, interactions
 
 from recsys.candidates.covisit import CovisitSource
-from recsys.config import CovisitConfig
+from recsys.source_config import CovisitConfig
 from recsys.training.covisit import fit_covisit
 from recsys.types import History, Interactions
 
@@ -99,3 +99,46 @@ def test_the_reason_is_the_seed_whose_link_weighs_most() -> None:
 
 def test_a_shop_without_lines_links_nothing() -> None:
     assert found(fit(interactions()), history((1, 2))) == {}
+
+
+# in sequence
+
+SEQUENCE = interactions((9, 0, 0), (6, 0, 1), (3, 0, 2), (3, 1, 3), (1, 1, 0), (1, 1, 1))
+"""Customer 0 buys 0, then 1, then 2; customer 1 buys 3, then 0 and 1 together."""
+
+
+def in_sequence(**settings: Any) -> CovisitSource:
+    return fit(SEQUENCE, unit="sequence", **{"backward": 0.5, "window": 10, **settings})
+
+
+def test_the_nearer_and_the_later_an_item_follows_the_stronger_its_link() -> None:
+    source = in_sequence()
+    # 0 -> 1: next to it for customer 0; for customer 1 of one time, (1 + .5) / 2 either way at distance (2 + 1) / 3
+    assert links(source, 0) == pytest.approx({1: 1 + 0.75, 2: 1 / 2, 3: 0.5 / 1.5})
+    assert links(source, 1) == pytest.approx({0: 0.5 + 0.75, 2: 1, 3: 0.5 / 1.5})
+    assert links(source, 3) == pytest.approx({0: 1 / 1.5, 1: 1 / 1.5})  # the two that follow share places 1 and 2
+
+
+def test_items_further_apart_than_the_window_are_no_pair() -> None:
+    assert 2 not in links(in_sequence(window=1), 0)
+    assert 2 in links(in_sequence(window=2), 0)
+
+
+def test_the_order_of_lines_of_one_time_means_nothing() -> None:
+    other = interactions((9, 0, 0), (6, 0, 1), (3, 0, 2), (3, 1, 3), (1, 1, 1), (1, 1, 0))
+    mine, theirs = in_sequence(), fit(other, unit="sequence", backward=0.5, window=10)
+    for item in range(4):
+        assert links(mine, item) == pytest.approx(links(theirs, item))
+
+
+def test_seeds_further_back_count_less() -> None:
+    source = in_sequence(seed_half_life_items=1, seed_half_life_days=1e9)
+    past = history((1, 0), (2, 3))  # 0 is the newest, 3 one place back
+    assert found(source, past)[1] == pytest.approx(links(source, 0)[1] + 0.5 * links(source, 3)[1], rel=1e-5)
+
+
+def test_links_of_chosen_pairs_are_those_that_are_kept() -> None:
+    source = in_sequence()
+    table = source.links(np.array([3, 1, 4], np.int32), np.array([0, 3], np.int32))
+    assert table == pytest.approx(np.array([[links(source, 0)[3], 0], [links(source, 0)[1], links(source, 3)[1]], [0, 0]]))
+    assert source.links(np.empty(0, np.int32), np.array([0], np.int32)).shape == (0, 1)

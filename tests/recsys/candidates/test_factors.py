@@ -8,7 +8,7 @@ from handmade import NOW, asked, history, interactions
 from scipy import sparse
 
 from recsys.candidates.factors import FactorSource
-from recsys.config import AlsConfig, IndexConfig
+from recsys.source_config import AlsConfig, IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.training.als import fit_als
 from recsys.types import Floats, Interactions

@@ -5,8 +5,8 @@ import pytest
 from handmade import NOW, asked, interactions, profile
 
 from recsys.candidates.popular import CHUNK, PopularSource, fit_popular
-from recsys.config import PopularConfig
 from recsys.features.store import CustomerGroups
+from recsys.source_config import PopularConfig
 from recsys.types import Floats, ReasonCode
 
 LINES = interactions((1, 0, 2), (7, 0, 1), (7, 1, 1), (7.01, 1, 1), (20, 1, 0), (30, 0, 0), (40, -1, 0), (50, 1, 0), (60, 0, 0))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from handmade import catalogue
 
-from recsys.config import Attribute
 from recsys.data.catalogue import Catalogue
+from recsys.feature_config import Attribute
 from recsys.types import Filters
 
 SHELVES = catalogue(
@@ -75,7 +75,7 @@ def test_a_catalogue_survives_saving(tmp_path: Path) -> None:
     assert (loaded.items.ids, loaded.titles) == (SHELVES.items.ids, SHELVES.titles)
     assert (loaded.brand_names, loaded.category_names) == (SHELVES.brand_names, SHELVES.category_names)
     for name in ("brands", "groups", "categories", "prices", "available", "recommendable"):
-        assert isinstance(getattr(loaded, name), np.memmap)
+        assert isinstance(getattr(loaded, name).base, np.memmap)
         np.testing.assert_array_equal(getattr(loaded, name), getattr(SHELVES, name))
 
 

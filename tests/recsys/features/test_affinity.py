@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from handmade import asked, candidates, catalogue, history, interactions, profile, store_of
 
-from recsys.config import FeatureConfig
+from recsys.feature_config import FeatureConfig
 from recsys.features.affinity import LEAST_LINES, MOST_LINES, concentration, price_places, shrunk, usual_places
 from recsys.features.store import FeatureStore
 from recsys.types import History, Interactions

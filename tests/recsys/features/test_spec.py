@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from handmade import NOW, asked, candidates, catalogue, days_ago, history, interactions, profile, store_of
 
-from recsys.config import Config, FeatureConfig
+from recsys.config import Config
 from recsys.data.catalogue import Catalogue
+from recsys.feature_config import FeatureConfig
 from recsys.features.spec import ages_in_days, feature_names, half_life_weights
 from recsys.types import History, Interactions
 from segmentation.profile import CustomerProfile

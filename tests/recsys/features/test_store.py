@@ -10,10 +10,11 @@ from handmade import NOW, asked, candidates, catalogue, history, interactions, p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.config import STATISTICS_OF, Config
+from recsys.config import Config
 from recsys.data.catalogue import Catalogue
 from recsys.data.dataset import Dataset
 from recsys.data.vocabulary import Vocabulary
+from recsys.feature_config import OF_SOURCES, STATISTICS_OF
 from recsys.features.store import FeatureStore
 from recsys.types import STANDARD_EVENTS, Candidates, History, Interactions
 
@@ -39,10 +40,17 @@ EVERY_FEATURE = {
         "statistic": statistic,
         "by": by,
         **({"half_life_days": 9} if statistic == "decayed" else {}),
+        **({"source": "als"} if scope in OF_SOURCES else {}),
     }
     for scope, statistics in STATISTICS_OF.items()
     for statistic in statistics
-    for by in (("item",) if scope == "customer" else ("brand", "category") if statistic == "price" else ("item", "brand", "category"))
+    for by in (
+        ("item",)
+        if scope in ("customer", *OF_SOURCES)
+        else ("brand", "category")
+        if statistic == "price"
+        else ("item", "brand", "category")
+    )
 }
 SHOPS = st.lists(
     st.tuples(

@@ -26,6 +26,16 @@ def test_scores_are_those_of_the_library_s_own_package(model: str) -> None:
     np.testing.assert_allclose(ranker.score(rows), theirs, rtol=1e-6)
 
 
+def test_contributions_are_those_of_the_library_s_own_package(model: str) -> None:
+    import lightgbm
+
+    ranker = LambdaMart(model)
+    rows = np.random.default_rng(1).normal(size=(20, ranker.n_features)).astype(np.float32)
+    rows[rows > 1.5] = np.nan
+    theirs = lightgbm.Booster(model_str=model).predict(rows, pred_contrib=True)
+    np.testing.assert_allclose(ranker.contributions(rows), theirs[:, :-1], atol=1e-9)
+
+
 def test_the_bundle_s_ranker_reads_the_bundle_s_features(loaded_bundle: Bundle) -> None:
     for ranker in loaded_bundle.rankers.values():
         assert isinstance(ranker, LambdaMart)

@@ -25,7 +25,7 @@ def eligible(
 ) -> list[int]:
     sells = np.ones(6, np.bool_)
     strategy = StrategyConfig.model_validate({"sources": {"als": 1}, "filters": leaves_out})
-    flags = eligible_items(ITEMS, sells, strategy, asked(past, filters=asks or Filters()), np.array(excluded, np.int32))
+    flags = eligible_items(ITEMS, sells, strategy, asked(past, filters=asks or Filters()), np.array(excluded, np.int32)).flags
     assert sells.all(), "the snapshot's flags are not the engine's to change"
     return np.flatnonzero(flags).tolist()
 

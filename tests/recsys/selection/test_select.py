@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.candidates.content import ItemTexts
-from recsys.config import IndexConfig, StrategyConfig
-from recsys.selection.select import select
+from recsys.config import StrategyConfig
+from recsys.selection.select import Selection, select
+from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.types import Candidates, Floats
 
@@ -21,6 +22,12 @@ ITEMS = catalogue(
 
 
 def choose(scored: Candidates, k: int, pinned: dict[int, int] | None = None, texts: ItemTexts | None = None, **strategy: Any) -> Candidates:
+    return acted_on(scored, k, pinned, texts, **strategy).chosen
+
+
+def acted_on(
+    scored: Candidates, k: int, pinned: dict[int, int] | None = None, texts: ItemTexts | None = None, **strategy: Any
+) -> Selection:
     return select(scored, k, StrategyConfig(sources={"popular": 10}, **strategy), pinned or {}, ITEMS, texts)
 
 

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trunks import write_trunk
 
-from recsys.config import IndexConfig, TextConfig
+from recsys.config import TextConfig
 from recsys.errors import ConfigError
+from recsys.source_config import IndexConfig
 from recsys.text.encoder import TextEncoder, load_encoder, resolve_precision
 from recsys.text.index import VectorIndex
 from recsys.text.live import LiveIndex

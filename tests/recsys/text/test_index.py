@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import recsys.text.index as index_module
-from recsys.config import IndexConfig
 from recsys.errors import BundleError
+from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.types import Floats
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.config import IndexConfig
+from recsys.source_config import IndexConfig
 from recsys.text.index_choice import IndexKind, choose_kind, code_bytes, list_count
 
 AUTO = IndexConfig()

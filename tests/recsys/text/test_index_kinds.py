@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recsys.text.index as index_module
-from recsys.config import IndexConfig
 from recsys.errors import BundleError
+from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.text.index_choice import IndexKind
 from recsys.text.index_recall import best_scores

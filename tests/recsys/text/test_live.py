@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trunks import write_trunk
 
-from recsys.config import IndexConfig, TextConfig
+from recsys.config import TextConfig
+from recsys.source_config import IndexConfig
 from recsys.text.encoder import TextEncoder, load_encoder
 from recsys.text.index import VectorIndex
 from recsys.text.live import LiveIndex

@@ -13,9 +13,10 @@ from lines import at, load_shop
 from world import DAY
 
 from recsys.candidates.popular import PopularSource, fit_popular
-from recsys.config import Config, PopularConfig, parse_config
+from recsys.config import Config, parse_config
 from recsys.data.dataset import Dataset
 from recsys.errors import LeakError
+from recsys.source_config import PopularConfig
 from recsys.training import parts
 from recsys.training.leaks import MIN_CUSTOMERS, check_leaks
 from recsys.training.pipeline import train, train_on

@@ -54,14 +54,14 @@ def test_rows_are_the_candidates_of_the_request_path_labelled_with_what_was_want
     made = rows(loaded_bundle, query(loaded_bundle, 3, wanted))
     assert made.sizes.tolist() == [len(candidates)]
     assert np.flatnonzero(made.labels).tolist() == [0, 4]
-    np.testing.assert_array_equal(made.features, loaded_bundle.features.rows(resolved, candidates))
+    np.testing.assert_array_equal(made.features, loaded_bundle.features.rows(resolved, candidates, loaded_bundle.sources))
 
 
 def test_all_wanted_rows_are_kept_and_no_more_others_than_allowed(loaded_bundle: Bundle) -> None:
     resolved, candidates = seen(loaded_bundle, 3)
     made = rows(loaded_bundle, query(loaded_bundle, 3, candidates.items[[2, 7]].tolist()), n_negatives=4)
     assert made.sizes.tolist() == [6]
-    full = loaded_bundle.features.rows(resolved, candidates)
+    full = loaded_bundle.features.rows(resolved, candidates, loaded_bundle.sources)
     np.testing.assert_array_equal(made.features[made.labels == 1], full[[2, 7]])
     others = [row.tobytes() for row in full]
     places = [others.index(row.tobytes()) for row in made.features]
@@ -82,7 +82,7 @@ def test_queries_that_teach_nothing_are_left_out(loaded_bundle: Bundle) -> None:
 def test_guests_are_asked_about_what_they_look_at_and_say_nothing_of_leaks(loaded_bundle: Bundle) -> None:
     resolved, candidates = seen(loaded_bundle, None, context=(5,))
     made = rows(loaded_bundle, query(loaded_bundle, -1, candidates.items[:1].tolist(), context=(5,)))
-    np.testing.assert_array_equal(made.features, loaded_bundle.features.rows(resolved, candidates))
+    np.testing.assert_array_equal(made.features, loaded_bundle.features.rows(resolved, candidates, loaded_bundle.sources))
     assert 5 not in candidates.items
     assert made.recalls.shape == (0, 2)
 
@@ -90,7 +90,7 @@ def test_guests_are_asked_about_what_they_look_at_and_say_nothing_of_leaks(loade
 def test_a_customer_who_first_came_later_is_a_stranger_to_the_bundle(loaded_bundle: Bundle) -> None:
     resolved, candidates = seen(loaded_bundle, None)
     made = rows(loaded_bundle, query(loaded_bundle, len(loaded_bundle.customers), candidates.items[:1].tolist()))
-    np.testing.assert_array_equal(made.features, loaded_bundle.features.rows(resolved, candidates))
+    np.testing.assert_array_equal(made.features, loaded_bundle.features.rows(resolved, candidates, loaded_bundle.sources))
 
 
 def test_recall_counts_items_that_are_new_to_the_customer_but_not_to_the_shop(loaded_bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from handmade import NOW, interactions
 
 from recsys.candidates.covisit import CovisitSource
 from recsys.candidates.factors import FactorSource
-from recsys.config import AlsConfig, CovisitConfig, IndexConfig
+from recsys.source_config import AlsConfig, CovisitConfig, IndexConfig
 from recsys.training.als import fit_als
 from recsys.training.covisit import fit_covisit
 from recsys.types import Interactions

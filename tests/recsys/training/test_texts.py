@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from lines import at, load_shop
 
-from recsys.config import Config, IndexConfig, ReviewsConfig, parse_config
+from recsys.config import Config, ReviewsConfig, parse_config
 from recsys.data.dataset import Dataset
+from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.training.texts import N_ENOUGH, ReviewWeights, build_texts, choose_weights, encode_shop
 from recsys.types import Floats

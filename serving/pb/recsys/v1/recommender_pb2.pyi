@@ -28,7 +28,7 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     DESCRIPTOR: _descriptor.EnumDescriptor
     REASON_CODE_UNSPECIFIED: _ReasonCode.ValueType  # 0
     REASON_CODE_BOUGHT_BEFORE: _ReasonCode.ValueType  # 1
-    """The customer bought it before and may need it again."""
+    """The customer bought it, or another variant of it, before and may need it again."""
     REASON_CODE_BOUGHT_TOGETHER: _ReasonCode.ValueType  # 2
     """It is often bought together with `because_item_id`."""
     REASON_CODE_SIMILAR_TEXT: _ReasonCode.ValueType  # 3
@@ -38,17 +38,27 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     REASON_CODE_POPULAR: _ReasonCode.ValueType  # 5
     """It is popular in the shop."""
     REASON_CODE_POPULAR_IN_SEGMENT: _ReasonCode.ValueType  # 6
-    """It is popular within the customer's segment or tier."""
+    """It is popular within the customer's segment or tier; `name` is which, where the request asked to explain."""
     REASON_CODE_PINNED: _ReasonCode.ValueType  # 7
     """A rule of the strategy put it there."""
     REASON_CODE_LAST_RESORT: _ReasonCode.ValueType  # 8
     """No source had anything better: the most popular item that may be recommended."""
+    REASON_CODE_OFTEN_NEXT: _ReasonCode.ValueType  # 9
+    """Customers with such purchases often buy it next; of the latest ones, `because_item_id` is the nearest to it."""
+    REASON_CODE_BOUGHT_AGAIN: _ReasonCode.ValueType  # 10
+    """Who bought it buys it again."""
+    REASON_CODE_SAME_BRAND: _ReasonCode.ValueType  # 11
+    """The customer bought something of its brand, `name`."""
+    REASON_CODE_SAME_CATEGORY: _ReasonCode.ValueType  # 12
+    """The customer bought something from its category, `name`; the narrowest that holds."""
+    REASON_CODE_USUAL_PRICE: _ReasonCode.ValueType  # 13
+    """In `name`, its category or brand, it is about as dear as what the customer usually buys there."""
 
 class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper): ...
 
 REASON_CODE_UNSPECIFIED: ReasonCode.ValueType  # 0
 REASON_CODE_BOUGHT_BEFORE: ReasonCode.ValueType  # 1
-"""The customer bought it before and may need it again."""
+"""The customer bought it, or another variant of it, before and may need it again."""
 REASON_CODE_BOUGHT_TOGETHER: ReasonCode.ValueType  # 2
 """It is often bought together with `because_item_id`."""
 REASON_CODE_SIMILAR_TEXT: ReasonCode.ValueType  # 3
@@ -58,11 +68,21 @@ REASON_CODE_SIMILAR_CUSTOMERS: ReasonCode.ValueType  # 4
 REASON_CODE_POPULAR: ReasonCode.ValueType  # 5
 """It is popular in the shop."""
 REASON_CODE_POPULAR_IN_SEGMENT: ReasonCode.ValueType  # 6
-"""It is popular within the customer's segment or tier."""
+"""It is popular within the customer's segment or tier; `name` is which, where the request asked to explain."""
 REASON_CODE_PINNED: ReasonCode.ValueType  # 7
 """A rule of the strategy put it there."""
 REASON_CODE_LAST_RESORT: ReasonCode.ValueType  # 8
 """No source had anything better: the most popular item that may be recommended."""
+REASON_CODE_OFTEN_NEXT: ReasonCode.ValueType  # 9
+"""Customers with such purchases often buy it next; of the latest ones, `because_item_id` is the nearest to it."""
+REASON_CODE_BOUGHT_AGAIN: ReasonCode.ValueType  # 10
+"""Who bought it buys it again."""
+REASON_CODE_SAME_BRAND: ReasonCode.ValueType  # 11
+"""The customer bought something of its brand, `name`."""
+REASON_CODE_SAME_CATEGORY: ReasonCode.ValueType  # 12
+"""The customer bought something from its category, `name`; the narrowest that holds."""
+REASON_CODE_USUAL_PRICE: ReasonCode.ValueType  # 13
+"""In `name`, its category or brand, it is about as dear as what the customer usually buys there."""
 Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
 
 class _Tier:
@@ -269,6 +289,7 @@ class RecommendRequest(_message.Message):
     FILTERS_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Optional; at most 128 characters. Names this call in logs and in the answer. Default: the server makes one."""
     customer_id: _builtins.str
@@ -289,6 +310,11 @@ class RecommendRequest(_message.Message):
     """
     validate_only: _builtins.bool
     """Optional; default false. True: the request is checked and answered as always, but without items."""
+    explain: _builtins.bool
+    """Optional; default false. True: reasons come from what each feature added to an item's score in the ranker, at most three of
+    each item, each with what it rests on, and only those that are true of the customer; an item may have none. That takes some
+    0.2 ms for each item. False, or where no ranker ran: reasons come from the sources that proposed the item.
+    """
     @_builtins.property
     def query_time(self) -> _timestamp_pb2.Timestamp:
         """Optional. The time the answer is for: nothing later is used, and it may not be earlier than the end of the data that the
@@ -328,10 +354,11 @@ class RecommendRequest(_message.Message):
         filters: Global___Filters | None = ...,
         strategy: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        explain: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters", "query_time", b"query_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_item_ids", b"cart_item_ids", "context_item_ids", b"context_item_ids", "customer_id", b"customer_id", "excluded_item_ids", b"excluded_item_ids", "filters", b"filters", "k", b"k", "placement", b"placement", "query_time", b"query_time", "request_id", b"request_id", "strategy", b"strategy", "validate_only", b"validate_only", "visitor_id", b"visitor_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_item_ids", b"cart_item_ids", "context_item_ids", b"context_item_ids", "customer_id", b"customer_id", "excluded_item_ids", b"excluded_item_ids", "explain", b"explain", "filters", b"filters", "k", b"k", "placement", b"placement", "query_time", b"query_time", "request_id", b"request_id", "strategy", b"strategy", "validate_only", b"validate_only", "visitor_id", b"visitor_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -401,6 +428,7 @@ class RecommendResponse(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     DEGRADED_PARTS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of this call: the one given, or else made by the server. Never empty."""
     bundle_version: _builtins.str
@@ -435,6 +463,12 @@ class RecommendResponse(_message.Message):
     def degraded_parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Parts that were left out of this answer, and why, for example "source als: out of time". Empty: nothing was."""
 
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleEffect]:
+        """What each rule of the strategy did to the list, in the order in which they act; also those that did nothing. Empty: the
+        strategy has no rules.
+        """
+
     def __init__(
         self,
         *,
@@ -451,14 +485,47 @@ class RecommendResponse(_message.Message):
         tier: Global___Tier.ValueType = ...,
         stage: Global___Stage.ValueType = ...,
         degraded_parts: _abc.Iterable[_builtins.str] | None = ...,
+        rules: _abc.Iterable[Global___RuleEffect] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["segment", b"segment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_version", b"bundle_version", "degraded_parts", b"degraded_parts", "experiment", b"experiment", "is_known_customer", b"is_known_customer", "items", b"items", "missing_item_ids", b"missing_item_ids", "request_id", b"request_id", "segment", b"segment", "stage", b"stage", "strategy", b"strategy", "strategy_version", b"strategy_version", "tier", b"tier", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_version", b"bundle_version", "degraded_parts", b"degraded_parts", "experiment", b"experiment", "is_known_customer", b"is_known_customer", "items", b"items", "missing_item_ids", b"missing_item_ids", "request_id", b"request_id", "rules", b"rules", "segment", b"segment", "stage", b"stage", "strategy", b"strategy", "strategy_version", b"strategy_version", "tier", b"tier", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
+
+@_typing.final
+class RuleEffect(_message.Message):
+    """What one rule of a strategy did to a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    SHOWN_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_COUNT_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """Its place in the strategy: "exclude[0]", "boosts[1]", "diversity", "max_per.brand" or "pins.3"."""
+    shown_count: _builtins.int
+    """Items of the list that it acted on: it changed their score (boosts) or place (diversity), or put them there (pins)."""
+    left_out_count: _builtins.int
+    """Items that it kept out. Of exclude: all that could be recommended but for it. Of max_per: candidates passed over before the
+    list was full. Of boosts and diversity: those of the best `k` before it acted that it acted on and that are not in the list.
+    """
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        shown_count: _builtins.int = ...,
+        left_out_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_out_count", b"left_out_count", "rule", b"rule", "shown_count", b"shown_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuleEffect: _TypeAlias = RuleEffect  # noqa: Y015
 
 @_typing.final
 class RecommendedItem(_message.Message):
@@ -469,6 +536,7 @@ class RecommendedItem(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Id of the item in the shop's catalogue."""
     score: _builtins.float
@@ -483,6 +551,10 @@ class RecommendedItem(_message.Message):
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """Why the item was proposed, the strongest reason first."""
 
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The strategy's rules that acted on the item, by their names in `RuleEffect`, in the order in which they acted."""
+
     def __init__(
         self,
         *,
@@ -491,10 +563,11 @@ class RecommendedItem(_message.Message):
         rank: _builtins.int = ...,
         sources: _abc.Iterable[_builtins.str] | None = ...,
         reasons: _abc.Iterable[Global___Reason] | None = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "rank", b"rank", "reasons", b"reasons", "score", b"score", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "rank", b"rank", "reasons", b"reasons", "rules", b"rules", "score", b"score", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -506,21 +579,31 @@ class Reason(_message.Message):
 
     CODE_FIELD_NUMBER: _builtins.int
     BECAUSE_ITEM_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
     code: Global___ReasonCode.ValueType
     """The kind of reason; a client should show nothing for a code that it does not know."""
     because_item_id: _builtins.str
     """The item of the customer, or of the request's context, that the reason rests on. Empty: none in particular."""
+    name: _builtins.str
+    """Brand, category, segment id or tier, as the code says. Empty: none."""
+    strength: _builtins.float
+    """Share of all that spoke for the item in the ranker; range (0, 1]. Unset: the request did not ask to explain."""
     def __init__(
         self,
         *,
         code: Global___ReasonCode.ValueType = ...,
         because_item_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        strength: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "strength", b"strength"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["because_item_id", b"because_item_id", "code", b"code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "because_item_id", b"because_item_id", "code", b"code", "name", b"name", "strength", b"strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
 
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 

@@ -10,13 +10,13 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from benchmarks.segment_worth.variants import SHUFFLED, WITH, WITHOUT
 from offline_eval.evaluate import Measurements, pool
 from offline_eval.result import OVERALL, Comparison, compare, without_nan
 from offline_eval.significance import Interval, bootstrap
+from segrec.worth.variants import SHUFFLED, UNTOLD, WITH, WITHOUT
 
 SEED = 8
-ENGINE_WITH, ENGINE_WITHOUT = f"engine, {WITH}", f"engine, {WITHOUT}"
+ENGINE_WITH, ENGINE_WITHOUT, ENGINE_UNTOLD = f"engine, {WITH}", f"engine, {WITHOUT}", f"engine, {UNTOLD}"
 HARMLESS = -0.05
 """The engine counts as no worse than a source if the interval of its relative difference begins above this."""
 
@@ -98,6 +98,9 @@ def sentences(measured: Measurements) -> Iterator[str]:
         covered = [_overall(against(measured, system, ENGINE_WITHOUT))[at].relative for system in shuffles]
         n_covered = sum(interval.low <= 0 <= interval.high for interval in covered)
         yield f"{measured.title}, {metric}: the interval of shuffled against {WITHOUT} covers 0 in {n_covered} of {len(covered)} shuffles"
+        if ENGINE_UNTOLD in measured.systems:
+            told = _overall(against(measured, ENGINE_WITH, ENGINE_UNTOLD))[at].relative
+            yield f"{measured.title}, {metric}: {WITH} against {UNTOLD} {percent(told)}: {_said(told)}"
         best = best_source(measured)
         beside_best = _overall(against(measured, ENGINE_WITH, best))[at].relative
         verdict = "no worse" if beside_best.low > HARMLESS else "not shown to be no worse"
@@ -111,7 +114,8 @@ def to_json(tables: Sequence[Measurements]) -> dict[str, Any]:
         means = np.nanmean(measured.values, axis=2)
         engines = [system for system in measured.systems if system.startswith("engine") and system != ENGINE_WITHOUT]
         found = [row for system in engines for row in against(measured, system, ENGINE_WITHOUT)]
-        found += against(measured, ENGINE_WITH, best_source(measured))
+        references = [best_source(measured), *([ENGINE_UNTOLD] if ENGINE_UNTOLD in measured.systems else [])]
+        found += [row for reference in references for row in against(measured, ENGINE_WITH, reference)]
         content[measured.title] = {
             "queries": len(measured.queries),
             "means": {system: dict(zip(measured.metrics, row, strict=True)) for system, row in zip(measured.systems, means, strict=True)},

@@ -1,26 +1,29 @@
-"""The benchmark of segments' worth: its shuffles and shortened histories by hand, and the whole command on the shop of even and odd."""
+"""`segrec eval worth`: its shuffles and shortened histories by hand, its prices, and the whole command on the shop of even and odd."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from world import DAY
 
-from benchmarks.segment_worth.__main__ import main
-from benchmarks.segment_worth.histories import FIFTHS, basket_numbers, cut_down, fifths, n_baskets
-from benchmarks.segment_worth.tables import beside
-from benchmarks.segment_worth.variants import SHUFFLED, WITH, WITHOUT, Variant, donors_of
 from offline_eval.evaluate import Measurements
 from recsys.bundle import Bundle
-from recsys.config import Config
+from recsys.config import Config, parse_config
 from recsys.data.dataset import Dataset
 from recsys.types import Interactions
+from segmentation.llm.usage import Usage
+from segrec import cli
+from segrec.worth.histories import FIFTHS, cut_down, fifths, n_baskets
+from segrec.worth.prices import Took, price_table, took_of
+from segrec.worth.tables import beside
+from segrec.worth.variants import SHUFFLED, UNTOLD, WITH, WITHOUT, Variant, donors_of
 
 
 @settings(max_examples=20, deadline=None)
@@ -61,8 +64,7 @@ def lines(*rows: tuple[int, int, int]) -> Interactions:
 PAST = lines((0, 1, 5), (1, 2, 6), (0, 3, 7), (0, 3, 7), (-1, 4, 8), (0, 5, -1), (0, 5, -1), (0, 6, -1))
 
 
-def test_baskets_are_counted_from_the_last() -> None:
-    assert basket_numbers(PAST).tolist() == [3, 0, 2, 2, -1, 1, 1, 0]
+def test_baskets_of_each_customer_are_counted() -> None:
     assert n_baskets(PAST, 3).tolist() == [4, 1, 0]
 
 
@@ -112,26 +114,60 @@ min_data_in_leaf = 5
 
 
 def test_the_segment_speaks_where_it_is_known_and_the_work_is_kept(
-    small_shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Even customers like even items: popularity within the found segment knows this, popularity in the shop does not."""
     (tmp_path / "shop.toml").write_text(CONFIG)
-    command = ["--shop", str(small_shop), "--config", str(tmp_path / "shop.toml"), "--cuts", "1", "--shuffles", "1", "--lengths", "1"]
-    command += ["--work", str(tmp_path / "work"), "--json", str(tmp_path / "worth.json")]
-    main(command)
-    printed = capsys.readouterr().out
-    for said in ("all purchases", "discovery", "last 1 basket", "engine, shuffled 1", "covers 0 in"):
+    command = ["eval", "worth", str(small_shop), "--config", str(tmp_path / "shop.toml"), "--cuts", "1", "--shuffles", "1"]
+    command += ["--lengths", "1", "--work", str(tmp_path / "work")]
+
+    def worth(*more: str) -> tuple[str, str]:
+        monkeypatch.setattr("sys.argv", ["segrec", *command, *more])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert not left.value.code
+        return tuple(capsys.readouterr())
+
+    printed, _ = worth()
+    for said in ("all purchases", "discovery", "last 1 basket", "engine, shuffled 1", "covers 0 in", "names no language model"):
         assert said in printed
-    found = json.loads((tmp_path / "worth.json").read_text())
+    assert not list((tmp_path / "work" / "bundles").glob("*/*"))
+
+    again, steps = worth("--json")
+    assert "boosting" not in steps
+    found = json.loads(again)
     of_lengths = {f"{title}, {length}" for title in ("all purchases", "discovery") for length in ("last 1 basket", "thin histories")}
-    assert set(found) == {"all purchases", "discovery", *of_lengths}
-    for table in found.values():
+    assert set(found["tables"]) == {"all purchases", "discovery", *of_lengths}
+    for table in found["tables"].values():
         means = {system: of["NDCG@10"] for system, of in table["means"].items()}
         assert means["popular_segment"] > 1.2 * means["popular_segment, without"]
         assert means["popular_segment"] > 1.2 * means["popular_segment, shuffled 1"]
-    assert not list((tmp_path / "work" / "bundles").glob("*/*"))
+    about = found["about"]
+    assert about["command"].startswith(f"segrec eval worth {small_shop}")
+    assert about["data"]["fingerprint"] == Dataset.load(small_shop).fingerprint
+    assert {name.partition(",")[0] for name in about["bundles"]} == {"with", "without", "shuffled 1"}
+    assert found["language_model"] is None
 
-    main(command)
-    again = capsys.readouterr()
-    assert again.out == printed
-    assert "boosting" not in again.err
+
+def test_a_language_model_is_priced_for_a_thousand_customers() -> None:
+    reading, naming = Usage(calls=8, tokens_in=1000, tokens_out=100, cost=0.5, seconds=4.0), Usage(calls=2, tokens_in=200, cost=0.1)
+    manifest = {
+        "data": {"customers": 250},
+        "voice": {"usage": asdict(reading)},
+        "language_model": {"model": "told", "naming": {"usage": asdict(naming)}, "is_complete": False},
+    }
+    took = took_of(manifest)
+    assert took.for_thousand() == pytest.approx({"calls": 40, "tokens_in": 4800, "tokens_out": 400, "cost": 2.4, "seconds": 16})
+    assert Took.read(json.loads(json.dumps(asdict(took)))) == took
+    console = Console(width=120)
+    with console.capture() as printed:
+        console.print(price_table(took))
+    assert "did not answer all" in printed.get()
+    assert "4,800" in printed.get()
+    assert took_of({**manifest, "language_model": None}).model is None
+
+
+def test_without_a_language_model_the_configuration_names_none() -> None:
+    config = parse_config({"llm": {"endpoint": "http://localhost:1/v1", "model": "m"}}, "test")
+    assert Variant(WITH).configured(config).llm.is_set
+    assert not Variant(UNTOLD).configured(config).llm.is_set

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.config import Config
+from recsys.customer_config import LanguageModelConfig
 from recsys.data.dataset import Dataset
 from recsys.training.customers import Customers
-from recsys.training.parts import Fitter
+from recsys.training.parts import Fitter, Seen
 from segmentation.profile import Profiles
 
-WITH, WITHOUT, SHUFFLED = "with", "without", "shuffled"
+WITH, WITHOUT, SHUFFLED, UNTOLD = "with", "without", "shuffled", "without language model"
 SEATS = 1 << 16
 
 
@@ -25,6 +27,7 @@ class Variant:
     without:  everybody is in one segment and one tier, so that no feature and no source tells groups apart. The sources that count
               within a segment then count the whole shop: the engine keeps as many candidates, and gains none by that alone.
     shuffled: each customer has the segment and tier of another one. shuffle: number of the permutation
+    without language model: segments and tiers as they are found when nothing was asked of the language model that the shop has.
     """
 
     kind: str
@@ -34,6 +37,10 @@ class Variant:
     def name(self) -> str:
         """As printed."""
         return f"{self.kind} {self.shuffle}" if self.kind == SHUFFLED else self.kind
+
+    def configured(self, config: Config) -> Config:
+        """The configuration that the variant is trained with."""
+        return config.model_copy(update={"llm": LanguageModelConfig()}) if self.kind == UNTOLD else config
 
     def regrouped(self, profiles: Profiles) -> Profiles:
         """The same profiles with the variant's segments and tiers; customers who never bought have none."""
@@ -73,12 +80,23 @@ class RegroupingFitter(Fitter):
 
     variant: Variant
 
-    def parts(self, known: Dataset, as_of: np.datetime64, customers: Customers, profiles_folder: Path, texts: Path) -> dict[str, Path]:
+    def parts(
+        self,
+        known: Dataset,
+        as_of: np.datetime64,
+        customers: Customers | None,
+        profiles_folder: Path,
+        texts: Path,
+        seen: Seen | None = None,
+    ) -> dict[str, Path]:
         """As the product's, with regrouped profiles; the true ones still decide who keeps which segment later."""
+        if self.variant.kind in (WITHOUT, SHUFFLED):
+            profiles_folder = self._regrouped(profiles_folder)
+            seen = None if seen is None else Seen(seen.known, self._regrouped(seen.profiles))
+        return super().parts(known, as_of, customers, profiles_folder, texts, seen)
 
+    def _regrouped(self, profiles: Path) -> Path:
         def regroup(folder: Path) -> None:
-            self.variant.regrouped(Profiles.load(profiles_folder)).save(folder)
+            self.variant.regrouped(Profiles.load(profiles)).save(folder)
 
-        if self.variant.kind != WITH:
-            profiles_folder = self.run("regrouped", {"profiles": profiles_folder.name, "variant": self.variant.name}, regroup)
-        return super().parts(known, as_of, customers, profiles_folder, texts)
+        return self.run("regrouped", {"profiles": profiles.name, "variant": self.variant.name}, regroup)

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import offline_eval
-from benchmarks.segment_worth.histories import cut_down, fifths, n_baskets
-from benchmarks.segment_worth.variants import WITH, RegroupingFitter, Variant
 from offline_eval.evaluate import Measurements, Recommend, evaluate
 from offline_eval.metrics import parse_metrics
 from offline_eval.relevance import NothingRelevant, Truth, new_items, relevant_items
 from offline_eval.result import EvaluationResult
 from offline_eval.systems import EngineSystem, source_systems
-from recsys.bundle import Bundle, Histories
-from recsys.config import Config, PopularConfig, to_json
+from recsys.bundle import Bundle, Histories, read_manifest
+from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine, Snapshot
+from recsys.source_config import PopularConfig
 from recsys.training.customers import purchases
 from recsys.training.pipeline import train_on
 from recsys.training.split import positive_lines, split_by_time
 from recsys.training.stages import Progress, Stages, source_digest, stage_seed
 from recsys.types import Flags, aware
+from segmentation.llm.language_model import LanguageModel
 from segmentation.model import SegmentationModel
+from segrec.asking import ALL, DISCOVERY
+from segrec.worth.histories import cut_down, fifths, n_baskets
+from segrec.worth.prices import Took, took_of
+from segrec.worth.variants import WITH, RegroupingFitter, Variant
 
 METRICS = "NDCG@10,NDCG@20"
 K = 20
-ALL, DISCOVERY = "all purchases", "discovery"
 TruthOf = Callable[[Dataset, np.datetime64, np.datetime64, tuple[str, ...], Flags], Truth]
 
 
@@ -40,6 +43,8 @@ class Study:
     """What is the same for all variants and cuts.
 
     lengths: baskets that histories are cut down to; n_thin: customers measured at each of them, at most
+    n_seeds: trainings of each variant at each cut, whose values are averaged for each query
+    model:   the language model that the configuration names; None = it names none
     """
 
     dataset: Dataset
@@ -47,33 +52,68 @@ class Study:
     work: Path
     lengths: tuple[int, ...]
     n_thin: int
+    n_seeds: int
+    model: LanguageModel | None
     progress: Progress
 
 
-def measured(study: Study, cut: np.datetime64, variant: Variant) -> list[Measurements]:
-    """All tables of one variant at one cut; trained and measured once, then read from the work folder.
+@dataclass(frozen=True)
+class Found:
+    """One variant at one cut.
+
+    tables:  what was measured, the mean over all seeds
+    bundles: version of the bundle of each seed
+    took:    what each training says of the language model, see `segrec.worth.prices`
+    """
+
+    tables: list[Measurements]
+    bundles: list[str]
+    took: list[Took]
+
+
+def found_of(study: Study, cut: np.datetime64, variant: Variant) -> Found:
+    """All tables of one variant at one cut; trained and measured once for each seed, then read from the work folder.
 
     Each title has the systems "engine, VARIANT" and each source alone: all of them where groups are as found, else as "SOURCE, VARIANT"
     those that count within a group.
     """
+    folders = [_measured(study, cut, variant, seed) for seed in range(study.n_seeds)]
+    seeds = [[EvaluationResult.from_json(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))] for folder in folders]
+    tables = []
+    for of_seeds in zip(*seeds, strict=True):
+        measured = [result.measurements for result in of_seeds]
+        tables.append(replace(measured[0], values=np.mean([part.values for part in measured], axis=0)))
+    about = [dict(results[0].about) for results in seeds]
+    return Found(tables, [told["bundle"] for told in about], [Took.read(told["took"]) for told in about])
+
+
+def _measured(study: Study, cut: np.datetime64, variant: Variant, seed: int) -> Path:
+    """The folder with the tables of one training."""
 
     def make(folder: Path) -> None:
-        path = _trained(study, cut, variant)
+        path = _trained(study, cut, variant, seed)
+        about = {"bundle": path.name, "took": asdict(took_of(read_manifest(path)))}
         for number, part in enumerate(_tables(study, cut, variant, path)):
-            (folder / f"{number:02}.json").write_text(EvaluationResult(part, ()).to_json(), encoding="utf-8")
+            (folder / f"{number:02}.json").write_text(EvaluationResult(part, (), about).to_json(), encoding="utf-8")
         shutil.rmtree(path)
 
     code = source_digest(Path(offline_eval.__file__).parent, Path(__file__).parent)
     inputs = {
         "data": study.dataset.fingerprint,
-        "config": to_json(study.config),
+        "config": to_json(_seeded(study, variant, seed)),
         "cut": str(cut),
         "variant": variant.name,
         "thin": (study.lengths, study.n_thin),
-        "code of the benchmark": code,
+        "code of the study": code,
     }
-    folder = Stages(study.work / "measured", study.progress).run(f"{str(cut)[:10]}-{variant.name.replace(' ', '-')}", inputs, make)
-    return [EvaluationResult.from_json(path.read_text(encoding="utf-8")).measurements for path in sorted(folder.glob("*.json"))]
+    name = f"{str(cut)[:10]}-{variant.name.replace(' ', '-')}-{seed}"
+    return Stages(study.work / "measured", study.progress).run(name, inputs, make)
+
+
+def _seeded(study: Study, variant: Variant, seed: int) -> Config:
+    config = variant.configured(study.config)
+    training = config.training.model_copy(update={"seed": config.training.seed + seed})
+    return config.model_copy(update={"training": training})
 
 
 def cuts(study: Study, n: int) -> list[np.datetime64]:
@@ -86,12 +126,13 @@ def _period(study: Study) -> np.timedelta64:
     return np.timedelta64(round(study.config.evaluation.period_days * 86_400), "s")
 
 
-def _trained(study: Study, cut: np.datetime64, variant: Variant) -> Path:
-    config = study.config
+def _trained(study: Study, cut: np.datetime64, variant: Variant, seed: int) -> Path:
+    config = _seeded(study, variant, seed)
     split = split_by_time(study.dataset, cut, config, np.random.default_rng(stage_seed(config.training.seed, "split")))
     fitting = partial(RegroupingFitter, variant=variant)
     out = study.work / "bundles" / variant.name.replace(" ", "-")
-    return train_on(split, config, out, work=study.work / "stages", progress=study.progress, fitting=fitting)
+    model = study.model if config.llm.is_set else None
+    return train_on(split, config, out, work=study.work / "stages", language_model=model, progress=study.progress, fitting=fitting)
 
 
 def _tables(study: Study, cut: np.datetime64, variant: Variant, path: Path) -> list[Measurements]:

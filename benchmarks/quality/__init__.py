@@ -1,0 +1,1 @@
+"""Quality on published tables and as a shop lives."""

@@ -1,0 +1,50 @@
+"""The shops that are measured: published sets by name, any folder of tables or imported shop by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.published import SETS, catalogue, interactions
+from recsys.data.dataset import Dataset
+from recsys.data.importers.tables import tables as tables_of
+from recsys.data.importing import REPORT_FILE, import_shop
+from recsys.errors import DataError
+
+
+def open_set(name: str, data: Path, work: Path) -> Dataset:
+    """A published set by its name (tables in `data`), an imported shop, or a folder of tables in the data contract.
+
+    Raises:
+        DataError: the files are not there, or no shop can be made of them.
+    """
+    if name in SETS:
+        tables = _published(name, data, work / "tables" / name)
+    elif (Path(name) / REPORT_FILE).is_file():
+        return Dataset.load(Path(name))
+    elif Path(name).is_dir():
+        tables = Path(name)
+    else:
+        raise DataError(f"--set {name}: it is neither a folder nor one of {', '.join(SETS)}")
+    shop = work / "shops" / Path(name).resolve().name
+    import_shop(tables_of(tables), shop)
+    return Dataset.load(shop)
+
+
+def _published(name: str, data: Path, folder: Path) -> Path:
+    paths = {table: data / f"{SETS[name]}_{table}.parquet" for table in ("interactions", "items")}
+    if missing := [str(path) for path in paths.values() if not path.is_file()]:
+        raise DataError(f"there is no {' and no '.join(missing)}; --data names the folder of the public data")
+    folder.mkdir(parents=True, exist_ok=True)
+    interactions(pd.read_parquet(paths["interactions"])).to_parquet(folder / "interactions.parquet", index=False)
+    catalogue(pd.read_parquet(paths["items"])).to_parquet(folder / "items.parquet", index=False)
+    return folder
+
+
+def events_that_count(dataset: Dataset, positive: tuple[str, ...]) -> tuple[str, ...]:
+    """The positive events of the configuration where the shop has any of them, else every event that it has."""
+    codes = np.unique(dataset.interactions.events)
+    names = tuple(dataset.event_names[code] for code in codes)
+    return tuple(name for name in positive if name in names) or names

@@ -1,1 +1,0 @@
-"""What segments and value tiers are worth: the engine with them, without them, and with shuffled ones."""

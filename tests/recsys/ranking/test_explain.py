@@ -1,0 +1,266 @@
+"""Reasons follow the ranker: the families that added most, as far as what they say is true of the customer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from asking import FakeRanker, Patience, ask, assert_sound, with_strategy
+from handmade import asked, catalogue, history, profile
+
+from recsys.bundle import Bundle
+from recsys.config import Config, RankerConfig
+from recsys.engine import Engine, Snapshot
+from recsys.feature_config import FeatureConfig
+from recsys.features.spec import feature_names
+from recsys.protocols import ResolvedQuery, Unlimited
+from recsys.ranking.explain import NEAR, TOP, Explainer
+from recsys.training.lambdamart import fit_lambdamart
+from recsys.training.rows import Rows
+from recsys.training.stages import silent
+from recsys.types import Reason, ReasonCode, Recommendation
+
+FEATURES = {
+    "lines": {"scope": "pair", "statistic": "share"},
+    "recent": {"scope": "pair", "statistic": "recency"},
+    "brand": {"scope": "pair", "statistic": "share", "by": "brand"},
+    "shelf": {"scope": "pair", "statistic": "share", "by": "category"},
+    "dear": {"scope": "pair", "statistic": "price", "by": "category"},
+    "sold": {"scope": "item", "statistic": "rate"},
+    "again": {"scope": "item", "statistic": "repeat"},
+    "segment": {"scope": "segment", "statistic": "lift"},
+    "tier": {"scope": "tier", "statistic": "lift", "by": "category"},
+    "own": {"scope": "customer", "statistic": "rate"},
+}
+ITEMS = catalogue(5, brands=[0, 0, 1, 1, -1], groups=[3, 3, -1, -1, -1], categories=[[0, 1], [0, 1], [0, 2], [3, 4], [-1, -1]])
+CONFIG = Config(features={name: FeatureConfig(**feature) for name, feature in FEATURES.items()})
+WIDTH = len(feature_names(CONFIG))
+EXPLAINER = Explainer(CONFIG, ITEMS, {})
+BUYER = asked(history((3, 0), (9, 2)), who=profile(segment="s1", tier="high"))
+
+
+def told(added: dict[str, float], item: int = 0, resolved: ResolvedQuery = BUYER, dear: float = 0.0) -> list[Reason]:
+    """Reasons of one item, from what each feature added to its score."""
+    names = list(FEATURES)
+    contributions, features = np.zeros((1, WIDTH)), np.zeros((1, WIDTH), np.float32)
+    for name, value in added.items():
+        contributions[0, names.index(name)] = value
+    features[0, names.index("dear")] = dear
+    found, failed = EXPLAINER.reasons(contributions, features, np.array([item], np.int32), resolved)
+    assert failed == ()
+    return found[0]
+
+
+def test_the_three_families_that_add_most_are_told_strongest_first() -> None:
+    found = told({"sold": 1.0, "brand": 4.0, "again": 2.0, "shelf": 3.0})
+    assert found == [
+        Reason(ReasonCode.SAME_BRAND, name="b0", strength=0.4),
+        Reason(ReasonCode.SAME_CATEGORY, name="k1", strength=pytest.approx(0.3)),
+        Reason(ReasonCode.BOUGHT_AGAIN, strength=0.2),
+    ]
+    assert len(found) == TOP
+
+
+def test_the_features_of_a_family_are_summed() -> None:
+    assert [reason.code for reason in told({"lines": 2.0, "recent": -3.0, "sold": 0.5})] == [ReasonCode.POPULAR]
+    (bought,) = told({"lines": 2.0, "recent": -0.5})
+    assert bought == Reason(ReasonCode.BOUGHT_BEFORE, "i0", strength=1.0)
+
+
+def test_what_speaks_against_an_item_is_never_told() -> None:
+    assert told({"brand": -1.0, "sold": -2.0}) == []
+    assert told({}) == []
+
+
+def test_what_is_the_same_for_every_item_is_no_reason() -> None:
+    assert told({"own": 5.0}) == []
+
+
+def test_a_strong_family_whose_evidence_does_not_hold_gives_no_place_to_the_fourth() -> None:
+    added = {"brand": 4.0, "lines": 3.0, "shelf": 2.0, "sold": 1.0}
+    assert told(added, item=4) == []
+
+
+@pytest.mark.parametrize(
+    ("added", "item", "expected"),
+    [
+        ("lines", 0, Reason(ReasonCode.BOUGHT_BEFORE, "i0", strength=1.0)),
+        ("lines", 1, Reason(ReasonCode.BOUGHT_BEFORE, "i0", strength=1.0)),  # another variant of item 0
+        ("lines", 3, None),
+        ("brand", 3, Reason(ReasonCode.SAME_BRAND, name="b1", strength=1.0)),
+        ("brand", 4, None),
+        ("shelf", 1, Reason(ReasonCode.SAME_CATEGORY, name="k1", strength=1.0)),
+        ("shelf", 3, None),
+        ("segment", 3, Reason(ReasonCode.POPULAR_IN_SEGMENT, name="s1", strength=1.0)),
+        ("tier", 3, Reason(ReasonCode.POPULAR_IN_SEGMENT, name="high", strength=1.0)),
+        ("sold", 4, Reason(ReasonCode.POPULAR, strength=1.0)),
+    ],
+)
+def test_a_reason_names_its_evidence_or_is_not_given(added: str, item: int, expected: Reason | None) -> None:
+    assert told({added: 1.0}, item) == ([] if expected is None else [expected])
+
+
+def test_the_narrowest_category_that_the_customer_bought_from_is_named() -> None:
+    items = catalogue(3, categories=[[0, 1, 2], [0, 1, 3], [0, 4, 5]])
+    explainer = Explainer(CONFIG, items, {})
+    contributions = np.zeros((3, WIDTH))
+    contributions[:, list(FEATURES).index("shelf")] = 1.0
+    found, _ = explainer.reasons(
+        contributions, np.zeros_like(contributions, np.float32), np.arange(3, dtype=np.int32), asked(history((1, 0)))
+    )
+    assert [reason.name for (reason,) in found] == ["k2", "k1", "k0"]
+
+
+@pytest.mark.parametrize(
+    ("place", "is_told"), [(0.0, True), (NEAR, True), (-NEAR, True), (NEAR + 0.01, False), (-0.5, False), (math.nan, False)]
+)
+def test_a_price_is_usual_only_when_it_is_near_what_the_customer_pays(place: float, is_told: bool) -> None:
+    found = told({"dear": 1.0}, item=1, dear=place)
+    assert found == ([Reason(ReasonCode.USUAL_PRICE, name="k1", strength=1.0)] if is_told else [])
+
+
+def test_of_a_guest_nothing_is_said_but_what_the_item_is() -> None:
+    added = {"lines": 9.0, "brand": 8.0}
+    assert told({**added, "sold": 7.0}, resolved=asked()) == [Reason(ReasonCode.POPULAR, strength=pytest.approx(7 / 24))]
+    assert told({"segment": 1.0}, resolved=asked()) == []
+
+
+# In the engine
+
+
+@pytest.fixture(scope="module")
+def seen(loaded_bundle: Bundle) -> tuple[np.ndarray, list[int]]:
+    """What the ranker sees of 40 customers and 10 guests who look at something: all rows, and how many are of each."""
+    engine, plain = Engine(loaded_bundle), Snapshot.of(loaded_bundle)
+    strategy = plain.strategies.strategies["home"]
+    tables = []
+    queries = [ask(customer=f"c{number}") for number in range(40)] + [
+        ask(customer=None, context_item_ids=(f"i{item}",)) for item in range(10)
+    ]
+    for query in queries:
+        resolved, _ = engine.resolve(query, plain)
+        tables.append(engine.rank(engine.retrieve(resolved, strategy, plain, Unlimited()), resolved, strategy, Unlimited()).features)
+    return np.concatenate(tables), [len(table) for table in tables]
+
+
+def taught(bundle: Bundle, seen: tuple[np.ndarray, list[int]], column: str) -> Engine:
+    """An engine whose ranker learned that items are wanted where one feature is high, and of all others nothing."""
+    rows, sizes = seen
+    at = bundle.features.names.index(column)
+    values = rows[:, at]
+    useless = np.zeros_like(rows)
+    useless[:, at] = values
+    labels = np.asarray(values > np.nanquantile(values, 0.7), np.uint8)
+    counts, nothing = np.array(sizes, np.int32), np.empty((0, 1), np.float32)
+    table = Rows(useless, labels, counts, nothing, nothing, np.arange(len(sizes), dtype=np.int32), counts)
+    config = RankerConfig(train_on="home", n_trees=15, min_data_in_leaf=5, feature_fraction=1.0)
+    ranker = fit_lambdamart([table], bundle.features.names, config, seed=1, n_threads=1, progress=silent)
+    return Engine(replace(bundle, rankers={**bundle.rankers, "home": ranker}))
+
+
+def codes(answer: Recommendation) -> set[ReasonCode]:
+    return {reason.code for item in answer.items for reason in item.reasons}
+
+
+@pytest.mark.parametrize(
+    ("column", "code"),
+    [
+        ("pair_decayed_90d", ReasonCode.BOUGHT_BEFORE),
+        ("repurchase_score", ReasonCode.BOUGHT_BEFORE),
+        ("pair_brand_share", ReasonCode.SAME_BRAND),
+        ("pair_category_share", ReasonCode.SAME_CATEGORY),
+        ("item_decayed_14d", ReasonCode.POPULAR),
+        ("popular_score", ReasonCode.POPULAR),
+        ("item_repeat", ReasonCode.BOUGHT_AGAIN),
+        ("segment_item_lift", ReasonCode.POPULAR_IN_SEGMENT),
+        ("covisit_score", ReasonCode.BOUGHT_TOGETHER),
+        ("content_score", ReasonCode.SIMILAR_TEXT),
+        ("als_score", ReasonCode.SIMILAR_CUSTOMERS),
+    ],
+)
+def test_a_reason_is_given_where_its_feature_counts_and_goes_when_the_feature_is_useless(
+    loaded_bundle: Bundle, seen: tuple[np.ndarray, list[int]], plain: Snapshot, column: str, code: ReasonCode
+) -> None:
+    queries = [ask(customer=f"c{number}", explain=True) for number in range(6)]
+    for answer in taught(loaded_bundle, seen, column).recommend_many(queries, plain):
+        assert answer.trace.degraded == ()
+        assert codes(answer) == {code}
+    other = "item_decayed_14d" if code is not ReasonCode.POPULAR else "pair_decayed_90d"
+    for answer in taught(loaded_bundle, seen, other).recommend_many(queries, plain):
+        assert code not in codes(answer)
+
+
+def test_every_reason_of_the_trained_ranker_is_true(engine: Engine, plain: Snapshot) -> None:
+    found: set[ReasonCode] = set()
+    for number in range(30):
+        query = ask(customer=f"c{number}", explain=True)
+        answer = engine.recommend(query, plain)
+        history = engine.bundle.history(query.customer_id).items
+        for item in answer.items:
+            strengths = [reason.strength for reason in item.reasons]
+            assert len(strengths) <= TOP
+            assert strengths == sorted(strengths, reverse=True)
+            assert all(0 < strength <= 1 for strength in strengths)
+            for reason in item.reasons:
+                assert _holds(reason, int(item.item_id[1:]), history, answer, engine), (reason, item)
+        found |= codes(answer)
+    assert ReasonCode.BOUGHT_BEFORE in found
+    assert len(found) > 3
+
+
+def _holds(reason: Reason, item: int, history: np.ndarray, answer: Recommendation, engine: Engine) -> bool:
+    shop = engine.bundle.catalogue
+    if reason.code is ReasonCode.BOUGHT_BEFORE:
+        assert reason.because_item_id is not None
+        seed = int(reason.because_item_id[1:])
+        return seed in history and (seed == item or shop.groups[seed] == shop.groups[item] >= 0)
+    if reason.because_item_id is not None:
+        return int(reason.because_item_id[1:]) in history
+    if reason.code is ReasonCode.SAME_BRAND:
+        return reason.name == shop.brand_names[shop.brands[item]] and shop.brands[item] in shop.brands[history]
+    if reason.code in (ReasonCode.SAME_CATEGORY, ReasonCode.USUAL_PRICE):
+        code = list(shop.category_names).index(reason.name)
+        return code in shop.categories[item] and bool((shop.categories[history] == code).any())
+    if reason.code is ReasonCode.POPULAR_IN_SEGMENT:
+        return reason.name in (answer.trace.segment, answer.trace.tier)
+    return reason.name is None
+
+
+def test_without_being_asked_reasons_come_from_the_sources(engine: Engine, plain: Snapshot) -> None:
+    usual, explained = (engine.recommend(ask(explain=wish), plain) for wish in (False, True))
+    assert_sound(usual)
+    assert usual.item_ids == explained.item_ids
+    assert all(reason.strength is None for item in usual.items for reason in item.reasons)
+    assert any(reason.strength is not None for item in explained.items for reason in item.reasons)
+
+
+def test_where_no_ranker_ran_an_explanation_is_that_of_the_sources(engine: Engine, plain: Snapshot) -> None:
+    snapshot = with_strategy(plain, sources={"popular": 100})
+    usual, explained = (engine.recommend(ask(explain=wish), snapshot) for wish in (False, True))
+    assert usual.items == explained.items
+    assert explained.trace.degraded == ()
+
+
+def test_pinned_and_added_items_keep_their_own_reasons(engine: Engine, plain: Snapshot) -> None:
+    snapshot = with_strategy(plain, sources={"covisit": 2}, ranker="home", pins={"1": "i60"})
+    answer = engine.recommend(ask(k=6, customer=None, context_item_ids=("i2",), explain=True), snapshot)
+    pinned, ranked, *_, last = answer.items
+    assert [reason.code for reason in pinned.reasons] == [ReasonCode.PINNED]
+    assert all(reason.strength is not None for reason in ranked.reasons)
+    assert [reason.code for reason in last.reasons] == [ReasonCode.LAST_RESORT]
+
+
+def test_a_ranker_that_cannot_say_why_is_named_and_the_sources_speak(loaded_bundle: Bundle, plain: Snapshot) -> None:
+    engine = Engine(replace(loaded_bundle, rankers={**loaded_bundle.rankers, "home": FakeRanker(1.0)}))
+    usual, explained = (engine.recommend(ask(explain=wish), plain) for wish in (False, True))
+    assert explained.items == usual.items
+    assert explained.trace.degraded == ("reasons of ranker home: NotImplementedError: it cannot say why",)
+
+
+def test_out_of_time_the_sources_speak(engine: Engine, plain: Snapshot) -> None:
+    n_questions = len(plain.strategies.strategies["home"].sources) + 1
+    explained = engine.recommend(ask(explain=True), plain, Patience(n_questions))
+    assert explained.items == engine.recommend(ask(), plain).items
+    assert explained.trace.degraded == ("reasons of the ranker: out of time",)

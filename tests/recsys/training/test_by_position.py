@@ -1,0 +1,110 @@
+"""Leave-one-out by the product's own training path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lines import load_shop
+
+from recsys.bundle import Bundle
+from recsys.config import Config, parse_config
+from recsys.data.dataset import Dataset
+from recsys.data.leave_last import leave_last
+from recsys.engine import Engine, Snapshot
+from recsys.errors import DataError, LeakError
+from recsys.training.pipeline import train_in_memory, train_on
+from recsys.training.split import JUST_AFTER, split_by_position
+from recsys.types import Query, aware
+
+SETTINGS = {
+    "sources": {
+        "near": {"kind": "covisit", "unit": "sequence"},
+        "sales": {"kind": "popular"},
+        "mine": {"kind": "popular", "within": "segment"},
+    },
+    "strategies": {"next": {"sources": {"near": 30, "sales": 40, "mine": 5}, "ranker": "next", "filters": ["bought"]}},
+    "rankers": {"next": {"train_on": "next", "n_trees": 10, "min_data_in_leaf": 5}},
+    "features": {
+        "near_sum": {"scope": "link", "statistic": "sum", "source": "near"},
+        "of_late": {"scope": "now", "statistic": "rate", "window_days": 30},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return parse_config(SETTINGS, "test")
+
+
+@pytest.fixture(scope="module")
+def trained(small_dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    work = tmp_path_factory.mktemp("work")
+    return train_in_memory(split_by_position(small_dataset, config, 2, at_target=False), config, work=work)
+
+
+def test_each_step_is_one_item_earlier(small_dataset: Dataset, config: Config) -> None:
+    codes = small_dataset.event_codes(config.data.positive_events)
+    split = split_by_position(small_dataset, config, 2, at_target=False)
+    (period,) = split.periods
+    _, last = leave_last(small_dataset, codes, 1, 4)
+    _, second = leave_last(small_dataset, codes, 2, 4)
+    _, third = leave_last(small_dataset, codes, 3, 4)
+    assert [int(query.wanted[0]) for query in period.queries] == third.items.tolist()
+    assert [int(period.later[query.customer][0]) for query in period.queries] == second.items.tolist()
+    for known, hidden in ((period.known, (third, second, last)), (split.known, (second, last))):
+        lines = known.interactions
+        bought = set(zip(lines.customers.tolist(), lines.items.tolist(), strict=True))
+        assert not any((int(c), int(i)) in bought for left in hidden for c, i in zip(left.customers, left.items, strict=True))
+
+
+def test_a_query_is_asked_after_all_that_is_known_of_the_customer_and_not_before_the_target_when_its_time_is_given(
+    small_dataset: Dataset, config: Config
+) -> None:
+    codes = small_dataset.event_codes(config.data.positive_events)
+    past, wanted = leave_last(small_dataset, codes, 3, 4)
+    last_of = {int(c): time for c, time in zip(past.interactions.customers, past.interactions.times, strict=True)}
+    for at_target in (False, True):
+        (period,) = split_by_position(small_dataset, config, 2, at_target=at_target).periods
+        for query, time in zip(period.queries, wanted.times, strict=True):
+            assert query.time == (max(time, last_of[query.customer]) if at_target else last_of[query.customer]) + JUST_AFTER
+
+
+def test_it_answers_and_nobody_has_a_segment(trained: Bundle) -> None:
+    engine, snapshot = Engine(trained), Snapshot.of(trained)
+    last = trained.history("c4").times.max()
+    answer = engine.recommend(Query(k=10, time=aware(last + JUST_AFTER), customer_id="c4", strategy="next"), snapshot)
+    assert len(answer.items) == 10
+    assert answer.trace.segment is None
+    assert not answer.trace.degraded
+    bought = {trained.catalogue.items.ids[item] for item in trained.history("c4").items}
+    assert not bought & set(answer.item_ids)
+
+
+def test_it_can_be_trained_twice_with_the_same_result(small_dataset: Dataset, config: Config, trained: Bundle, tmp_path: Path) -> None:
+    again = train_in_memory(split_by_position(small_dataset, config, 2, at_target=False), config, work=tmp_path)
+    assert again.rankers["next"].model == trained.rankers["next"].model  # type: ignore[attr-defined]
+
+
+def test_it_is_never_written(small_dataset: Dataset, config: Config, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be written"):
+        train_on(split_by_position(small_dataset, config, 2, at_target=False), config, tmp_path / "out", work=tmp_path / "work")
+
+
+def test_sources_that_know_the_labels_are_found_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    lines = [
+        {"customer_id": f"c{customer}", "item_id": f"i{item}", "day": day}
+        for customer in range(80)
+        for day, item in enumerate(rng.choice(150, 9, replace=False))
+    ]
+    shop = load_shop(tmp_path / "shop", lines, [{"item_id": f"i{n}", "title": f"item {n}"} for n in range(150)])
+    near = {"kind": "covisit", "unit": "customer", "n_neighbours": 60}
+    few = {"next": {"sources": {"near": 20}, "ranker": "next", "filters": ["bought"]}}
+    config = parse_config({**SETTINGS, "sources": {**SETTINGS["sources"], "near": near}, "strategies": few}, "test")
+    split = split_by_position(shop, config, 2, at_target=False)
+    (period,) = split.periods
+    with pytest.raises(LeakError, match="source 'near' has recall"):
+        train_in_memory(replace(split, periods=(replace(period, known=split.known),)), config, work=tmp_path / "work")
