@@ -10,14 +10,16 @@ personal frequency (all purchases), and against every single source.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from offline_eval.evaluate import Measurements, pool
-from offline_eval.report import comparison_table, figure_tables, show, to_json
-from offline_eval.result import Comparison, EvaluationResult, compare, summarise
+from offline_eval.report import comparison_table, figure_tables, show
+from offline_eval.result import Comparison, EvaluationResult, compare, summarise, without_nan
 from recsys.bundle import Bundle
 from recsys.config import Config, load_config
 from recsys.data.dataset import Dataset
@@ -48,7 +50,9 @@ def main() -> None:
     verdicts = [list(_verdicts(part)) for part in pooled]
     show([comparison_table(part.title, rows) for part, found in zip(pooled, verdicts, strict=True) for rows in found])
     if args.json is not None:
-        args.json.write_text(to_json(results, [row for found in verdicts for rows in found for row in rows]), encoding="utf-8")
+        figures = [{"title": result.measurements.title, "figures": [asdict(figure) for figure in result.figures]} for result in results]
+        compared = [asdict(row) for found in verdicts for rows in found for row in rows]
+        args.json.write_text(json.dumps(without_nan({"results": figures, "comparisons": compared}), indent=1), encoding="utf-8")
 
 
 def _measured(dataset: Dataset, config: Config, cuts: int, skip: int, out: Path, progress: Progress) -> Iterator[list[EvaluationResult]]:
