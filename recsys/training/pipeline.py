@@ -188,7 +188,9 @@ def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter
 def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places: Places, fitter: Fitter) -> Path:
     ranker = fitter.config.rankers[name]
     strategy = fitter.config.strategies[ranker.train_on]
-    queries = [(query.customer, str(query.time), query.context, query.wanted.tolist()) for query in period.queries]
+    queries = [
+        (query.customer, str(query.time), query.context, query.wanted.tolist(), query.forgotten.tolist()) for query in period.queries
+    ]
     later = {customer: items.tolist() for customer, items in period.later.items()}
     inputs = {
         "parts": sorted(folder.name for folder in places.values()),

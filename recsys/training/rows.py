@@ -73,7 +73,7 @@ def make_rows(
     for number, labelled in enumerate(queries):
         if number % REPORT_EVERY == 0:
             progress(number, len(queries), "retrieving for the ranker")
-        resolved, _ = engine.resolve(_query(labelled, bundle), snapshot)
+        resolved, _ = engine.resolve(_query(labelled, bundle, strategy), snapshot)
         candidates = candidates_of(engine, resolved, strategy, snapshot)
         if labelled.customer >= 0:
             following = later.get(labelled.customer, np.empty(0, np.int32))
@@ -111,14 +111,18 @@ def candidates_of(engine: Engine, resolved: ResolvedQuery, strategy: StrategyCon
     return retrieved.candidates
 
 
-def _query(labelled: LabelledQuery, bundle: Bundle) -> Query:
-    """The query as it would have been asked: a customer who first came later is a stranger to the bundle."""
+def _query(labelled: LabelledQuery, bundle: Bundle, strategy: StrategyConfig) -> Query:
+    """The query as it would have been asked: a customer who first came later is a stranger to the bundle.
+
+    What the customer had bought before its past was cut down is neither new nor unwanted: a strategy of new items leaves it out.
+    """
     items, customers = bundle.catalogue.items.ids, bundle.customers.ids
     return Query(
         k=1,
         time=aware(labelled.time),
         customer_id=customers[labelled.customer] if 0 <= labelled.customer < len(customers) else None,
         context_item_ids=tuple(items[item] for item in labelled.context),
+        excluded_item_ids=tuple(items[item] for item in labelled.forgotten) if "bought" in strategy.filters else (),
     )
 
 

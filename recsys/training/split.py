@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ THIN_BASKETS = (1, 2, 3, 5)
 MIN_SEQUENCE = 4
 """Distinct items of a customer who takes part in a split by position: one to know, one to learn, one to validate by, one to test."""
 JUST_AFTER = np.timedelta64(1, "us")
+NOTHING: Ints = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class LabelledQuery:
     time:     when it is asked; sources are fitted on nothing at or after the start of its period
     context:  items looked at
     wanted:   items that followed; int32
+    forgotten: items of the customer's past that were cut away: known to be no discovery, though nothing else of them is; int32
     """
 
     customer: int
     time: np.datetime64
     context: tuple[int, ...]
     wanted: Ints
+    forgotten: Ints = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,14 @@ def split_by_time(dataset: Dataset, as_of: np.datetime64, config: Config, rng: n
     for start in starts:
         labels = lines.between(start, start + length)
         wanted, later = _wanted(labels), _wanted(lines.between(start + length, start + 2 * length))
-        queries = _customer_queries(wanted, start, config, rng) + _guest_queries(labels, config, len(wanted), rng)
         before = dataset.before(start)
-        periods.append(RankingPeriod(start, before, _thinned(before, config), tuple(queries), later))
+        seen = _thinned(before, config)
+        forgotten = _forgotten(before, seen, config)
+        queries = [
+            replace(query, forgotten=forgotten.get(query.customer, NOTHING)) for query in _customer_queries(wanted, start, config, rng)
+        ]
+        queries += _guest_queries(labels, config, len(wanted), rng)
+        periods.append(RankingPeriod(start, before, seen, tuple(queries), later))
     return Split(tuple(periods), known, as_of)
 
 
@@ -139,6 +147,12 @@ def _thinned(known: Dataset, config: Config) -> Dataset:
     n_baskets = rng.choice(THIN_BASKETS, len(known.customers))
     n_baskets[rng.random(len(known.customers)) >= config.training.thin_share] = 0
     return cut_down(known, positive_lines(known, config), n_baskets) if n_baskets.any() else known
+
+
+def _forgotten(known: Dataset, seen: Dataset, config: Config) -> dict[int, Ints]:
+    """By customer, the items of its past that are in none of the lines that were left."""
+    whole, left = (_wanted(positive_lines(view, config)) for view in (known, seen))
+    return {customer: np.setdiff1d(items, left.get(customer, NOTHING)).astype(np.int32) for customer, items in whole.items()}
 
 
 def _wanted(lines: Interactions) -> dict[int, Ints]:

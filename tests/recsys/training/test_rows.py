@@ -126,3 +126,13 @@ def test_rows_survive_saving(loaded_bundle: Bundle, tmp_path: Path) -> None:
     loaded = Rows.load(tmp_path)
     for name, column in vars(made).items():
         np.testing.assert_array_equal(getattr(loaded, name), column)
+
+
+def test_what_was_cut_from_a_past_is_no_candidate_of_a_strategy_of_new_items(loaded_bundle: Bundle) -> None:
+    _, candidates = seen(loaded_bundle, 3)
+    forgotten, wanted = candidates.items[:3], candidates.items[:5].tolist()
+    asked = replace(query(loaded_bundle, 3, wanted), forgotten=forgotten)
+    anything = rows(loaded_bundle, asked)
+    new = rows(loaded_bundle, asked, strategy=STRATEGY.model_copy(update={"filters": ("bought",)}))
+    assert anything.labels.sum() == 5
+    assert new.labels.sum() <= 2

@@ -154,3 +154,18 @@ def test_no_data_before_as_of_are_refused(shop: Dataset) -> None:
 
 def test_exactly_enough_data_are_enough(shop: Dataset) -> None:
     assert len(split(shop, n_ranking_periods=3).periods) == 3
+
+
+def test_a_past_that_was_cut_down_is_forgotten_but_for_what_it_held(shop: Dataset) -> None:
+    period = split(shop, thin_share=1.0).periods[-1]
+    lines, cut = period.known.interactions, period.seen.interactions
+    assert len(cut) < len(lines)
+    for query in period.queries:
+        whole, left = (set(view.items[view.customers == query.customer].tolist()) for view in (lines, cut))
+        assert set(query.forgotten.tolist()) == (whole - left if query.customer >= 0 else set())
+
+
+def test_without_thin_pasts_nothing_is_forgotten(shop: Dataset) -> None:
+    period = split(shop, thin_share=0.0).periods[-1]
+    assert period.seen is period.known
+    assert not any(len(query.forgotten) for query in period.queries)
