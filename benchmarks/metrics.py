@@ -1,12 +1,12 @@
 """How long metrics take for many lists, beside ranx on the same lists in the same run; and a whole evaluation beside the engine.
 
     python -m benchmarks.metrics
-    python -m benchmarks.metrics --customers 20000
+    python -m benchmarks.metrics --customers 20000 --repeats 1
     python -m benchmarks.metrics --bundle bundles/twins --shop shops/complete-journey
 
 Lists of 100 of 12,000 items, 1 to 30 relevant ones each; NDCG@10, Recall@100, MAP@100, MRR@100. "prepare" turns ids into what each
 library computes with (ours: `Judge`; ranx: `Qrels`, `Run`), "measure" is the rest; ranx is compiled before the clock starts. Medians of
-3 runs in seconds of the processor; give every library one thread (OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1). Needs ranx.
+some runs in seconds of the processor; give every library one thread (OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1). Needs ranx.
 
 "evaluate" is all that an evaluation of a bundle against a second list does but ask for answers: queries, truth, metrics, intervals and
 tests over all customers and in slices as many as a report has, categories apart. With --bundle the engine is asked too, for lists of 10 of
@@ -35,7 +35,7 @@ from recsys.engine import Engine, Snapshot
 from recsys.types import Query, aware
 from serving.bundles import newest_bundle
 
-DEPTH, N_ITEMS, SEED, REPEATS = 100, 12_000, 4, 3
+DEPTH, N_ITEMS, SEED = 100, 12_000, 4
 OURS, THEIRS = "NDCG@10,Recall@100,MAP@100,MRR@100", ["ndcg@10", "recall@100", "map@100", "mrr@100"]
 CHUNK = 10_000
 LABELS = {"segment": 8, "tier": 3, "stage": 5, "history": 7, "customer": 2}
@@ -58,7 +58,7 @@ def world(n: int) -> tuple[Truth, dict[str, list[str]]]:
     return truth, lists
 
 
-def clocked(work: Callable[[], object], repeats: int = REPEATS) -> float:
+def clocked(work: Callable[[], object], repeats: int) -> float:
     """Median seconds of the processor of a few runs: what else runs on the machine does not count."""
     seconds = []
     for _ in range(repeats):
@@ -68,7 +68,7 @@ def clocked(work: Callable[[], object], repeats: int = REPEATS) -> float:
     return float(np.median(seconds))
 
 
-def ours(truth: Truth, lists: dict[str, list[str]]) -> tuple[float, float]:
+def ours(truth: Truth, lists: dict[str, list[str]], repeats: int) -> tuple[float, float]:
     """Seconds to prepare the truth, and to lay the lists beside it and measure them."""
     customers, ranked = list(truth), list(lists.values())
     judge, metrics = Judge(truth, customers, DEPTH), parse_metrics(OURS)
@@ -79,10 +79,10 @@ def ours(truth: Truth, lists: dict[str, list[str]]) -> tuple[float, float]:
             for metric in metrics:
                 metric.of(judged)
 
-    return clocked(lambda: Judge(truth, customers, DEPTH)), clocked(measure)
+    return clocked(lambda: Judge(truth, customers, DEPTH), repeats), clocked(measure, repeats)
 
 
-def theirs(truth: Truth, lists: dict[str, list[str]]) -> tuple[float, float]:
+def theirs(truth: Truth, lists: dict[str, list[str]], repeats: int) -> tuple[float, float]:
     """The same of ranx, whose preparation holds what we count as measuring: the ids of the lists."""
     import ranx  # not among the dependencies
 
@@ -93,7 +93,7 @@ def theirs(truth: Truth, lists: dict[str, list[str]]) -> tuple[float, float]:
 
     qrels, run = prepare()
     ranx.evaluate(qrels, run, THEIRS)
-    return clocked(prepare), clocked(lambda: ranx.evaluate(qrels, run, THEIRS))
+    return clocked(prepare, repeats), clocked(lambda: ranx.evaluate(qrels, run, THEIRS), repeats)
 
 
 def evaluating(truth: Truth, lists: dict[str, list[str]]) -> float:
@@ -116,7 +116,7 @@ def evaluating(truth: Truth, lists: dict[str, list[str]]) -> float:
     return clocked(work, 1)
 
 
-def answering(bundle: Bundle, dataset: Dataset) -> float:
+def answering(bundle: Bundle, dataset: Dataset, repeats: int) -> float:
     """Seconds of the engine for one customer."""
     assert bundle.as_of is not None
     known = dataset.before(bundle.as_of)
@@ -124,13 +124,14 @@ def answering(bundle: Bundle, dataset: Dataset) -> float:
     queries = [Query(k=10, time=aware(bundle.as_of), customer_id=known.customers.ids[customer]) for customer in customers]
     system = EngineSystem(Engine(bundle), Snapshot.of(bundle), bundle.config.evaluation.strategy)
     system(queries[:ASKED])  # files are read when first needed
-    return clocked(lambda: system(queries[ASKED:])) / len(queries[ASKED:])
+    return clocked(lambda: system(queries[ASKED:]), repeats) / len(queries[ASKED:])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=100_000)
+    parser.add_argument("--repeats", type=int, default=3, help="runs of which the median counts; an evaluation runs once")
     parser.add_argument("--bundle", type=Path, help="a bundle, or a folder of them, to ask")
     parser.add_argument("--shop", type=Path, help="the imported shop that it was trained on")
     args = parser.parse_args(arguments)
@@ -141,11 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"evaluate {args.customers:,} customers without asking: {rest:.1f} s, {1000 * rest / args.customers:.3f} ms for each")
     if args.bundle is not None:
         bundle = Bundle.load(newest_bundle(args.bundle))
-        asked = answering(bundle, Dataset.load(args.shop))
+        asked = answering(bundle, Dataset.load(args.shop), args.repeats)
         share = 1 + rest / (asked * args.customers)
         print(f"the engine answers from {len(bundle.catalogue):,} items in {1000 * asked:.2f} ms each")
         print(f"an evaluation takes {share:.2f} times as long as the engine")
-    found = {"ours": ours(truth, lists), "ranx": theirs(truth, lists)}
+    found = {"ours": ours(truth, lists, args.repeats), "ranx": theirs(truth, lists, args.repeats)}
     for name, (prepare, measure) in found.items():
         print(f"{name}: prepare {prepare:.2f} s, measure {measure:.2f} s, together {prepare + measure:.2f} s")
     measured, whole = found["ours"][1] / found["ranx"][1], sum(found["ours"]) / sum(found["ranx"])

@@ -22,12 +22,12 @@ from recsys.errors import LeakError
 Fit: TypeAlias = Callable[[Dataset, np.datetime64, Path], Path]
 """fit(shop, time, work): everything as of the time, fitted in a work folder; the folder of its parts, laid out like a bundle.
 
-It may look at nothing but the shop that it is given, whose `folder` holds the other tables.
+It may look at nothing but the shop that it is given, whose `folder` holds the other tables, and at what it left in the work folder.
 """
 
 _GROUPED = ("sources", "rankers", "labels")
 """Folders of a bundle whose folders are parts."""
-_ORDER = ("labels", "encoder", "voice", "segmentation", "profiles", "texts", "catalogue", "history", "features", "sources", "rankers")
+_ORDER = ("labels", "encoder", "voice", "segmentation", "profiles", "texts", "mentions", "catalogue", "history", "features", "sources")
 """Parts as a training makes them."""
 _FEEDS = {
     "encoder": ("voice", "segmentation", "profiles", "texts", "features", "sources"),
@@ -82,11 +82,16 @@ class Refitted:
     whole: Mapping[np.datetime64, Path]
 
 
-def refit(shop: Path, times: Sequence[np.datetime64], fit: Fit, work: Path, columns: Mapping[str, Sequence[str]] | None = None) -> Refitted:
+def refit(
+    dataset: Dataset, times: Sequence[np.datetime64], fit: Fit, work: Path, columns: Mapping[str, Sequence[str]] | None = None
+) -> Refitted:
     """Fit as of each time with the whole shop and with one that ends there, and compare all files.
 
+    There are two work folders, one of the whole shop and one of those that end. Times come in their order, so that whatever a fit finds
+    there of earlier times was fitted on a shop that ended before its own time: it knows even less, and was compared at that time.
+
     Args:
-        shop: folder of an imported shop.
+        dataset: all of an imported shop.
         work: an empty folder; holds the shops that end, and what is fitted.
         columns: names of the columns of arrays, by file ("features/items.npy"), to name what differs.
 
@@ -97,14 +102,13 @@ def refit(shop: Path, times: Sequence[np.datetime64], fit: Fit, work: Path, colu
     found: dict[np.datetime64, list[Difference] | str] = {}
     whole: dict[np.datetime64, Path] = {}
     tried, unstable = set[str](), set[str]()
-    dataset = Dataset.load(shop)
-    for number, time in enumerate(times):
+    for number, time in enumerate(sorted(times)):
         try:
             whole[time] = fit(dataset, time, work / "whole")
-            ended = Dataset.load(write_ended(shop, time, work / f"shop-{number}"))
-            there = differences(whole[time], fit(ended, time, work / f"ended-{number}"), columns or {})
+            ended = Dataset.load(write_ended(dataset.folder, time, work / f"shop-{number}"))
+            there = differences(whole[time], fit(ended, time, work / "ended"), columns or {})
             if not {difference.part for difference in there} <= tried:
-                again = fit(dataset, time, work / f"again-{number}")
+                again = fit(Dataset.load(dataset.folder), time, work / "again")
                 unstable |= {difference.part for difference in differences(whole[time], again, {})}
                 tried |= {difference.part for difference in there}
             found[time] = there

@@ -125,7 +125,7 @@ def undated(dataset: Dataset) -> Check:
             notes.append(f"{name}: {n:,} rows have no date and feed nothing")
         if "helpful_count" in schema.names and (pc.sum(pq.read_table(path, columns=["helpful_count"])["helpful_count"]).as_py() or 0) > 0:
             notes.append("reviews: helpful_count has no date: votes given later weigh too")
-    return Check("without a date", f"{len(notes)} kinds of values", (), tuple(notes))
+    return Check("without a date", f"kinds of values: {len(notes)}", (), tuple(notes))
 
 
 def _positive(dataset: Dataset, positive_events: Sequence[str]) -> Interactions:

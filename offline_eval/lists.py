@@ -8,7 +8,7 @@ are meant for; without it they are meant for "all purchases". Parquet, CSV (also
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from recsys.types import Query
 
 IDS = ("customer_id", "item_id")
 _ENDINGS = ".parquet, .csv, .csv.gz, .jsonl"
+APART = "customers have rows in several places of the file, read as one list; look whether two lists of one customer are in it"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Notice:
 
     def __str__(self) -> str:
         return f"{self.system}: {self.count:,} {self.what}, for example {self.example!r}"
+
+
+def told(notices: Iterable[Notice]) -> list[str]:
+    """A line for each thing that was found, with all systems in which it was found alike."""
+    alike: dict[tuple[int, str, str], list[str]] = {}
+    for notice in notices:
+        alike.setdefault((notice.count, notice.what, notice.example), []).append(notice.system)
+    return [str(Notice(", ".join(systems), *found)) for found, systems in alike.items()]
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ def notices(system: str, lists: Lists, customers: Collection[str], items: Collec
 def _read(path: Path) -> pd.DataFrame:
     try:
         if path.name.endswith(".parquet"):
-            return pd.DataFrame(pq.read_table(path).to_pandas())
+            return pd.DataFrame(pq.read_table(path).to_pandas(ignore_metadata=True))  # rows are numbered as they stand
         if path.name.endswith((".csv", ".csv.gz")):
             names = dict.fromkeys((*IDS, "system", "table"), str)
             return pd.read_csv(path, dtype=names, keep_default_na=False)  # "NA" may be an id; empty cells are looked for below
@@ -167,9 +176,16 @@ def _lists(rows: pd.DataFrame, order: str, system: str) -> Lists:
             "scores equal the one before; such items go by item id",
         )
     )
-    found = np.flatnonzero(follows & odd)
-    example = str(rows["customer_id"].iloc[found[0]]) if len(found) else ""
-    return Lists(of, (Notice(system, len(found), what, example),) if len(found) else ())
+    found = rows["customer_id"].to_numpy()[follows & odd].tolist()
+    noticed = [(found, what), (_apart(rows) if order == "score" else [], APART)]
+    return Lists(of, tuple(Notice(system, len(about), said, about[0]) for about, said in noticed if about))
+
+
+def _apart(rows: pd.DataFrame) -> list[str]:
+    """Customers whose rows do not follow one another in the file; the index of the rows is their order in it."""
+    owners = rows["customer_id"].sort_index()
+    begins = owners[owners != owners.shift()]
+    return begins[begins.duplicated()].unique().tolist()
 
 
 def _rows(table: str, system: str, lists: Lists) -> pa.Table:

@@ -11,6 +11,7 @@ texts/          embeddings of items and of what customers wrote, and their index
 sources/NAME/   candidate sources
 features/       item-side statistics
 rankers/NAME/   LambdaMART models
+mentions/       what reviewers mention of items, where the shop has reviews
 """
 
 from __future__ import annotations
@@ -40,15 +41,18 @@ from recsys.errors import BundleError
 from recsys.features.store import FeatureStore
 from recsys.protocols import CandidateSource, Ranker
 from recsys.ranking.lambdamart import LambdaMart
+from recsys.ranking.mentions import Mentions
 from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, RepurchaseConfig, SequenceConfig, SourceConfig
 from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 """Folder of the fine-tuned trunk; a bundle without one was read with the trunk that its configuration names."""
+MENTIONS = "mentions"
+"""Folder of what reviewers mention; a bundle without one never tells of it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Bundle:
     positive_events: codes of the events that mean a customer wanted the item; int8
     texts:           None where their index could not be used; then sources that read them have failed too
     failed_sources:  sources whose files could not be used, with the reason; the engine leaves them out and says so
+    mentions:        what reviewers mention of items; None = there are no reviews
     manifest:        what `manifest.json` says; empty while a bundle is being made
     """
 
@@ -108,6 +113,7 @@ class Bundle:
     rankers: Mapping[str, Ranker]
     positive_events: NDArray[np.int8]
     failed_sources: Mapping[str, str] = field(default_factory=dict)
+    mentions: Mentions | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -129,6 +135,12 @@ class Bundle:
         """The most bought of the eligible items by an exact scan; never empty while one item is eligible."""
         items = self._by_popularity[eligible[self._by_popularity]][:n]
         return Scored(items, self._popularity[items] + 1.0)
+
+    @cached_property
+    def popular(self) -> Flags:
+        """Which items were bought at least as often as the middle one of all that were bought; bool (n_items,)"""
+        bought = self._popularity[self._popularity > 0]
+        return self._popularity >= (np.median(bought) if len(bought) else 1)
 
     @cached_property
     def _by_popularity(self) -> Ints:
@@ -239,6 +251,7 @@ def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
         rankers={name: LambdaMart.load(path / "rankers" / name) for name in config.rankers},
         positive_events=np.array(manifest["positive_events"], np.int8),
         failed_sources=failed,
+        mentions=Mentions.load(path / MENTIONS) if (path / MENTIONS).is_dir() else None,
         manifest=manifest,
     )
 

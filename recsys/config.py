@@ -64,6 +64,9 @@ class TextConfig(Section):
         description="auto = bfloat16 on a GPU or on a processor that has it in hardware, else float32; "
         "int8 = 8-bit matrix products, on processors only: quicker than float32, and a little less exact",
     )
+    whiten: bool = Field(
+        True, description="even out the axes of item embeddings, in shops with at least 8 distinct texts for each dimension of the BERT"
+    )
 
 
 class FinetuneConfig(Section):
@@ -137,6 +140,16 @@ class RankerConfig(Section):
     l2: float = Field(5.0, ge=0, description="L2 weight on leaf values")
     negatives_per_query: int = Field(100, ge=1, description="unwanted candidates kept of each query in training, drawn at random")
     truncation: int = Field(30, ge=1, description="LambdaMART looks at pairs with at least one item above this rank")
+    calibrate: bool = Field(
+        True,
+        description="learn what scores mean on held-out customers, for the probabilities in answers; nearly doubles the boosting time",
+    )
+    position_l2: float | None = Field(
+        0.001,
+        ge=0,
+        description="where the shop has exposures, what a place in a list adds to an item's chance is learned beside the trees and left "
+        "out of the score; this is the L2 weight on it; unset = items are taken as wanted for themselves, wherever they were shown",
+    )
     monotone: dict[str, Literal[-1, 1]] = Field(
         default_factory=dict,
         description="features of which more may only raise (1) or lower (-1) the score; also NAME_score and NAME_rank of a source",

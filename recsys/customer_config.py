@@ -119,6 +119,8 @@ class LanguageModelConfig(Section):
             raise ValueError("endpoint and model belong together: where to ask, and whom")
         if self.gguf_file is not None and self.folder is None:
             raise ValueError(f"gguf_file {self.gguf_file!r} needs the folder that it is in")
+        if self.folder is not None and (self.price_in or self.price_out):
+            raise ValueError("price_in and price_out are what an endpoint asks for; a model in a folder takes time, and no money")
         if self.endpoint is not None:
             self.endpoint_settings()
         return self

@@ -110,9 +110,10 @@ class Engine:
             if len(selection.chosen) == query.k:
                 break
         budget.finished("select")
-        features = _features_of(selection.chosen.items, ranked)
+        rows = _rows_of(selection.chosen.items, ranked)
+        features = _taken(ranked.features, rows)
         reasons, unexplained = self._reasons(selection.chosen, features, resolved, strategy, budget)
-        items = self._items(selection, pinned, reasons)
+        items = self._items(selection, pinned, reasons, self._probabilities(ranked, rows, query, strategy))
         budget.finished("explain")
         profile = resolved.profile
         trace = Trace(
@@ -220,7 +221,18 @@ class Engine:
             candidates = candidates.followed_by(self.bundle.last_resort(others, n - len(candidates)), LAST_RESORT)
         return candidates
 
-    def _items(self, selection: Selection, pinned: Mapping[int, int], reasons: list[list[Reason]]) -> tuple[RecommendedItem, ...]:
+    def _probabilities(self, ranked: Ranked, rows: Ints, query: Query, strategy: StrategyConfig) -> Floats:
+        """What the ranker's scores of some rows mean, see `RecommendedItem`; NaN = nobody can tell.
+
+        Guests are among nobody whom scores were compared with.
+        """
+        if strategy.ranker is None or query.customer_id is None or not ranked.features.shape[1]:
+            return np.full(len(rows), np.nan, np.float32)
+        return self.bundle.rankers[strategy.ranker].probabilities(_taken(ranked.candidates.scores[:, None], rows)[:, 0])
+
+    def _items(
+        self, selection: Selection, pinned: Mapping[int, int], reasons: list[list[Reason]], probabilities: Floats
+    ) -> tuple[RecommendedItem, ...]:
         """The answer's lines."""
         chosen = selection.chosen
         names, proposed = np.array(chosen.sources), np.isfinite(chosen.source_ranks)
@@ -229,7 +241,8 @@ class Engine:
             if item in pinned.values():
                 reasons[row].insert(0, Reason(ReasonCode.PINNED))
             id_, score, sources = self.bundle.catalogue.items.ids[item], float(chosen.scores[row]), tuple(names[proposed[row]].tolist())
-            lines.append(RecommendedItem(id_, score, row + 1, sources, tuple(dict.fromkeys(reasons[row])), selection.acted[row]))
+            why, chance = tuple(dict.fromkeys(reasons[row])), float(probabilities[row])
+            lines.append(RecommendedItem(id_, score, row + 1, sources, why, selection.acted[row], None if np.isnan(chance) else chance))
         return tuple(lines)
 
     def _reasons(
@@ -257,17 +270,20 @@ class Engine:
 
     @cached_property
     def _explainer(self) -> Explainer:
-        return Explainer(self.bundle.config, self.bundle.catalogue, self.bundle.sources)
+        return Explainer(self.bundle.config, self.bundle.catalogue, self.bundle.sources, self.bundle.popular, self.bundle.mentions)
 
 
-def _features_of(items: Ints, ranked: Ranked) -> Floats:
-    """The rows that the ranker saw of some items; NaN for those it did not see."""
+def _rows_of(items: Ints, ranked: Ranked) -> Ints:
+    """Where some items are among the candidates that the ranker saw, -1 = they are not."""
     row_of = {int(item): row for row, item in enumerate(ranked.candidates.items)}
-    table = np.full((len(items), ranked.features.shape[1]), np.nan, np.float32)
-    for at, item in enumerate(items):
-        if int(item) in row_of:
-            table[at] = ranked.features[row_of[int(item)]]
-    return table
+    return np.array([row_of.get(int(item), -1) for item in items], np.int32)
+
+
+def _taken(table: Floats, rows: Ints) -> Floats:
+    """Rows of a table; NaN for -1."""
+    taken = np.full((len(rows), table.shape[1]), np.nan, np.float32)
+    taken[rows >= 0] = table[rows[rows >= 0]]
+    return taken
 
 
 def _joined(newer: History, older: History) -> History:

@@ -79,6 +79,10 @@ class Ranker(Protocol):
         """A score for each row of (n, n_features); higher is better, comparable within one query only. Shape (n,)."""
         ...
 
+    def probabilities(self, scores: Floats) -> Floats:
+        """How probable it is that a candidate of such a score is bought; never falls with the score. Shape (n,), NaN = nobody can tell."""
+        ...
+
     def contributions(self, features: Floats) -> NDArray[np.float64]:
         """What each feature adds to the score of each row, beyond the mean of what was learned from; (n, n_features)."""
         ...

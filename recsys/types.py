@@ -256,6 +256,21 @@ class ReasonCode(StrEnum):
     SAME_BRAND = "same_brand"
     SAME_CATEGORY = "same_category"
     USUAL_PRICE = "usual_price"
+    MENTIONED = "mentioned"
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Something that several reviewers of an item mention.
+
+    quote:       a clause of one of their reviews that says it
+    time:        when that review was written; aware
+    n_reviewers: how many of the item's reviewers mention it, at least 2
+    """
+
+    quote: str
+    time: dt.datetime
+    n_reviewers: int
 
 
 @dataclass(frozen=True)
@@ -263,14 +278,16 @@ class Reason:
     """A reason, and what it rests on.
 
     because_item_id: the item of the customer that it rests on; None = none in particular
-    name:            the brand, category, segment id or tier that it speaks of; None = none
+    name:            the brand, category, segment id, tier or term that it speaks of; None = none
     strength:        its share of all that spoke for the item in the ranker, in (0, 1]; None where no contributions were asked for
+    mention:         where the term `name` is mentioned of the item itself; None for other reasons
     """
 
     code: ReasonCode
     because_item_id: str | None = None
     name: str | None = None
     strength: float | None = None
+    mention: Mention | None = None
 
 
 @dataclass(frozen=True)
@@ -280,6 +297,8 @@ class RecommendedItem:
     score: in (0, 1], comparable within this answer only
     rank:  1 is best
     rules: names of the strategy's rules that acted on it; see `RuleEffect`
+    probability: that the customer buys it in the time of one ranking period, if it buys anything; comparable between answers; None where
+           the ranker did not score the item, cannot tell, or nobody knows who asks
     """
 
     item_id: str
@@ -288,6 +307,7 @@ class RecommendedItem:
     sources: tuple[str, ...]
     reasons: tuple[Reason, ...]
     rules: tuple[str, ...] = ()
+    probability: float | None = None
 
 
 @dataclass(frozen=True)

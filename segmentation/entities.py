@@ -124,6 +124,9 @@ class Gazetteer:
         return not is_plain or written in (brand, brand.upper())
 
 
+NOTHING_LISTED = Gazetteer((), ())
+
+
 def entities_of(texts: Sequence[str], gazetteer: Gazetteer) -> list[tuple[Entity, ...]]:
     """What each text names, in its order: brands, products, prices."""
     return [tuple(sorted([*gazetteer.find(text), *prices_of(text)], key=lambda entity: entity.span)) for text in texts]

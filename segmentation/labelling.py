@@ -67,7 +67,7 @@ class Told:
     by_head:  texts with the name of their class, by "sentiment" and "intent"; only texts that were labelled
     problems: why labels are missing, in words, by the same; only where some are
     failed:   the heads for which labels are missing that another run may get
-    usage:    what it took; without what was spent where nothing came
+    usage:    what it took, also where nothing came of it
     """
 
     by_head: Mapping[str, tuple[tuple[str, str], ...]]
@@ -120,7 +120,8 @@ def _with(
     try:
         labels = label_texts(model, question, texts, cache, progress=progress)
     except LanguageModelError as error:  # the fit goes on without; the reason is kept
-        return replace(told, problems={**told.problems, name: str(error)}, failed=told.failed | {name})
+        problems, usage = {**told.problems, name: str(error)}, told.usage + error.usage
+        return replace(told, problems=problems, failed=told.failed | {name}, usage=usage)
     pairs = tuple((text, question.choices[label]) for text, label in zip(texts, labels.label.tolist(), strict=True) if label >= 0)
     missing = labels.unlabelled
     problems = {name: f"of {len(texts)} texts: {_counted(missing)}"} if missing else {}

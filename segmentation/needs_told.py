@@ -63,7 +63,7 @@ class NeedsTeacher:
         try:
             found = find_aspects(self.model, texts, self.cache, progress=self.progress)
         except LanguageModelError as error:
-            return ToldNeeds(None, True, Usage(), {"language_model": str(error)})
+            return ToldNeeds(None, True, error.usage, {"language_model": str(error)})
         aspects = merged(found.by_text, self.eye, MIN_TEXTS_TOLD, self.max_aspects)
         failed = _has_failed(found.reason)
         if not aspects.names:
@@ -75,7 +75,8 @@ class NeedsTeacher:
         try:
             labels = label_aspects(self.model, aspects, sample, self.cache, progress=self.progress)
         except LanguageModelError as error:
-            return ToldNeeds(needs_of(aspects, {}), True, found.usage, {"language_model": str(error), "found_by": "wordings"})
+            why = {"language_model": str(error), "found_by": "wordings"}
+            return ToldNeeds(needs_of(aspects, {}), True, found.usage + error.usage, why)
         probes, facts = self._probes(aspects, sample, labels)
         facts = {"aspects": facts, "polarity_agreement": self._agreement(sample, labels)}
         return ToldNeeds(needs_of(aspects, probes), failed or _has_failed(labels.reason), found.usage + labels.usage, facts)

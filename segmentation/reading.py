@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.entities import Gazetteer
+from segmentation.entities import NOTHING_LISTED, Gazetteer
 from segmentation.errors import SegmentationError
 from segmentation.gathering import Occasions, gather, spread_mentions, trends
 from segmentation.labelling import INTENT, MESSAGE, NEEDS, NOTHING_TOLD, OTHER, REVIEW, SENTIMENT, label_writings, learnable, sampled
 from segmentation.llm.cache import LabelCache
 from segmentation.llm.language_model import LanguageModel, Progress
 from segmentation.llm.usage import Usage
+from segmentation.named import named_by
 from segmentation.needs import Mentions, NeedsModel, find_needs
 from segmentation.needs_told import NeedsTeacher, ToldNeeds
 from segmentation.probes import Probe
@@ -67,10 +68,13 @@ class VoiceModel:
         """For a manifest: plain values."""
         return {"fitted_as_of": str(self.fitted_as_of), "settings": asdict(self.settings), **self.learnt}
 
-    def read(self, writings: Writings, n_customers: int, as_of: np.datetime64, reader: Reader) -> Voices:
+    def read(
+        self, writings: Writings, n_customers: int, as_of: np.datetime64, reader: Reader, gazetteer: Gazetteer = NOTHING_LISTED
+    ) -> Voices:
         """Voices of customers 0 .. n_customers - 1 from what they wrote before `as_of`.
 
-        Equal texts of one customer count once, as of the last time. `reader` must be as it was when the model was fitted.
+        Equal texts of one customer count once, as of the last time. `reader` must be as it was when the model was fitted; `gazetteer` has
+        the brands and titles that the shop has now.
 
         Raises:
             ValueError: a text is not strictly earlier than `as_of`, a customer number is not below `n_customers`, or `as_of` is before
@@ -80,7 +84,7 @@ class VoiceModel:
             raise ValueError(f"as_of {as_of} is before this model was fitted, {self.fitted_as_of}: it has seen what followed")
         writings.check(n_customers, as_of)
         occasions = Occasions.of(writings)
-        voices = self._silent(occasions, n_customers)
+        voices = replace(self._silent(occasions, n_customers), named=named_by(occasions, n_customers, gazetteer))
         found = self._read_texts(occasions, reader)
         if self.sentiment is not None:
             voices = _with_moods(voices, occasions.of_kinds(self.sentiment.kinds), self.sentiment, found[SENTIMENT], as_of, self.settings)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segmentation.errors import SegmentationError
 from segmentation.portraits import Wrote
-from segmentation.purchases import Floats, Ints, Reals, Times
+from segmentation.purchases import Floats, Ints, Times
 
 NEVER = np.datetime64("NaT", "us")
 
@@ -65,18 +65,30 @@ class Need:
 
 
 @dataclass(frozen=True)
+class Named:
+    """Something that a customer names. kind and value: as of a `segmentation.entities.Entity`; n_texts: in how many texts"""
+
+    kind: str
+    value: str
+    n_texts: int
+    last_time: dt.datetime
+
+
+@dataclass(frozen=True)
 class Voice:
     """What one customer says.
 
     mood:        None = no text that its mood could be read from
     intents:     the likeliest first; empty = no text that an intent could be read from
     needs:       the most mentioned first
+    named:       brands, products and prices, the most named first
     is_degraded: a language model should have taught what reads these texts, and failed for some or all it was asked
     """
 
     mood: Mood | None
     intents: tuple[Intent, ...]
     needs: tuple[Need, ...]
+    named: tuple[Named, ...]
     is_degraded: bool
 
 
@@ -99,12 +111,36 @@ class Said:
 
     def of(self, row: int) -> dict[str, Any]:
         """The fields that `Mood`, `Intent` and `Need` share."""
-        moment: dt.datetime = self.last_time[row].astype("datetime64[us]").item()
-        return {
-            "confidence": float(self.confidence[row]),
-            "n_texts": int(self.n_texts[row]),
-            "last_time": moment.replace(tzinfo=dt.UTC),
-        }
+        return {"confidence": float(self.confidence[row]), "n_texts": int(self.n_texts[row]), "last_time": _moment(self.last_time[row])}
+
+
+@dataclass(frozen=True)
+class Namings:
+    """What customers name, the most named of each first: those of customer c are rows offsets[c] to offsets[c + 1].
+
+    things:  kinds and values; offsets: int64 (n_customers + 1,)
+    thing:   rows of things; int32; n_texts: that name it; int32; last_time: of the newest; datetime64[us]; (n,)
+    """
+
+    things: tuple[tuple[str, str], ...]
+    offsets: NDArray[np.int64]
+    thing: Ints
+    n_texts: Ints
+    last_time: Times
+
+    @staticmethod
+    def nothing(n_customers: int) -> Namings:
+        """Nobody names anything."""
+        empty = np.empty(0, np.int32)
+        return Namings((), np.zeros(n_customers + 1, np.int64), empty, empty, np.empty(0, "datetime64[us]"))
+
+    def of(self, customer_num: int) -> tuple[Named, ...]:
+        """What one customer names."""
+        named = []
+        for row in range(int(self.offsets[customer_num]), int(self.offsets[customer_num + 1])):
+            kind, value = self.things[int(self.thing[row])]
+            named.append(Named(kind, value, int(self.n_texts[row]), _moment(self.last_time[row])))
+        return tuple(named)
 
 
 @dataclass(frozen=True)
@@ -119,6 +155,7 @@ class Voices:
     aspects:      names of what needs are about
     need_offsets: needs of customer c are rows need_offsets[c] to need_offsets[c + 1], the most mentioned first; int64 (n + 1,)
     need_aspect:  rows of aspects; int16; need_polarity: float32; need: how much was read for them; (n_needs,)
+    named:        brands, products and prices
     """
 
     n_texts: Ints
@@ -134,11 +171,12 @@ class Voices:
     need_aspect: NDArray[np.int16]
     need_polarity: Floats
     need: Said
+    named: Namings
 
     def __post_init__(self) -> None:
-        arrays, n, n_needs = self._arrays(), len(self.n_texts), len(self.need_aspect)
-        lengths = {name: len(column) for name, column in arrays.items()}
-        expected = {name: n + 1 if name == "need_offsets" else n_needs if name.startswith("need") else n for name in arrays}
+        n, n_rows = len(self.n_texts), {"need": len(self.need_aspect), "named": len(self.named.thing)}
+        lengths = {name: len(column) for name, column in self._arrays().items()}
+        expected = {name: n + 1 if name.endswith("offsets") else n_rows.get(re.split(r"[._]", name)[0], n) for name in lengths}
         if lengths != expected or self.intent_probability.shape != (n, len(self.intents)):
             raise ValueError(f"columns of voices differ in length: {lengths}, {len(self.intents)} intents")
 
@@ -162,6 +200,7 @@ class Voices:
             need_aspect=np.empty(0, np.int16),
             need_polarity=np.empty(0, np.float32),
             need=Said.nothing(0),
+            named=Namings.nothing(n_customers),
         )
 
     def of(self, customer_num: int) -> Voice | None:
@@ -177,6 +216,7 @@ class Voices:
             mood,
             self._intents_of(customer_num),
             tuple(Need(self.aspects[self.need_aspect[row]], float(self.need_polarity[row]), **self.need.of(row)) for row in needs),
+            self.named.of(customer_num),
             bool(self.degraded[customer_num]),
         )
 
@@ -186,24 +226,6 @@ class Voices:
         likely = self.intent_probability[customer_num]
         shared = self.intent.of(customer_num)
         return tuple(Intent(self.intents[row], float(likely[row]), **shared) for row in np.argsort(-likely, kind="stable"))
-
-    def columns(self) -> tuple[tuple[str, ...], Reals]:
-        """Names and one row per customer, float64 (n, m): what value and churn may learn from; NaN = not known.
-
-        Voices of one `VoiceModel` have the same names, of letters, digits and underscores, all different.
-        """
-        needs = np.full((len(self), len(self.aspects)), np.nan)
-        owners = np.repeat(np.arange(len(self)), np.diff(self.need_offsets))
-        needs[owners, self.need_aspect] = self.need_polarity
-        singles = {
-            "voice_texts": self.n_texts,
-            "voice_mood": self.mood_score,
-            "voice_mood_trend": self.mood_trend,
-            "voice_mood_confidence": self.mood.confidence,
-        }
-        names = [*singles, *(f"voice_intent_{name}" for name in self.intents), *(f"voice_need_{name}" for name in self.aspects)]
-        rows = np.column_stack([*singles.values(), self.intent_probability, needs]).astype(np.float64)
-        return tuple(re.sub(r"\W", "_", name) for name in names), rows
 
     def wrote(self) -> Wrote:
         """Which customers speak of which aspects."""
@@ -215,7 +237,7 @@ class Voices:
         folder.mkdir(parents=True, exist_ok=True)
         for name, column in self._arrays().items():
             np.save(folder / f"{name}.npy", column)
-        names = {"intents": self.intents, "aspects": self.aspects}
+        names = {"intents": self.intents, "aspects": self.aspects, "things": self.named.things}
         (folder / "voices.json").write_text(json.dumps(names, ensure_ascii=False, indent=1), encoding="utf-8")
 
     @staticmethod
@@ -224,24 +246,33 @@ class Voices:
         try:
             names = json.loads((folder / "voices.json").read_text(encoding="utf-8"))
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in Voices.nothing(0)._arrays()}
-            return Voices(**_nested(arrays), intents=tuple(names["intents"]), aspects=tuple(names["aspects"]))
+            return _joined(arrays, names)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise SegmentationError(f"{folder} does not hold voices as Voices.save writes them: {error!r}") from error
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        """Every array by the name of its file; those of a `Said` after its own name and a dot."""
+        """Every array by the name of its file; those of a `Said` or of `Namings` after its own name and a dot."""
         found: dict[str, NDArray[Any]] = {}
         for name, value in vars(self).items():
-            if isinstance(value, Said):
-                found |= {f"{name}.{part}": column for part, column in vars(value).items()}
+            if isinstance(value, Said | Namings):
+                found |= {f"{name}.{part}": column for part, column in vars(value).items() if isinstance(column, np.ndarray)}
             elif isinstance(value, np.ndarray):
                 found[name] = value
         return found
 
 
-def _nested(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Arguments of `Voices` from arrays by the names of their files."""
-    found: dict[str, Any] = {name: column for name, column in arrays.items() if "." not in name}
-    for name in ("mood", "intent", "need"):
-        found[name] = Said(*(arrays[f"{name}.{part}"] for part in ("confidence", "n_texts", "last_time")))
-    return found
+def _joined(arrays: Mapping[str, NDArray[Any]], names: Mapping[str, Any]) -> Voices:
+    """From arrays by the names of their files, and what has names."""
+    parts: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, column in arrays.items():
+        whole, _, part = name.partition(".")
+        parts.setdefault(whole, {})[part] = column
+    columns: dict[str, Any] = {name: Said(**parts.pop(name)) for name in ("mood", "intent", "need")}
+    columns["named"] = Namings(tuple((kind, value) for kind, value in names["things"]), **parts.pop("named"))
+    columns |= {name: own[""] for name, own in parts.items()}
+    return Voices(**columns, intents=tuple(names["intents"]), aspects=tuple(names["aspects"]))
+
+
+def _moment(time: np.datetime64) -> dt.datetime:
+    moment: dt.datetime = time.astype("datetime64[us]").item()
+    return moment.replace(tzinfo=dt.UTC)

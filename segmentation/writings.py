@@ -67,11 +67,6 @@ class Writings:
         return len(self.customers)
 
     @staticmethod
-    def nothing() -> Writings:
-        """No texts at all."""
-        return Writings.in_order([], [], np.array([], "datetime64[us]"), [], [])
-
-    @staticmethod
     def in_order(customers: Any, texts: Sequence[str], times: Any, stars: Any, kinds: Any) -> Writings:
         """Writings from parallel sequences in any order; those of one moment keep theirs. Raises as `Writings`."""
         words = np.empty(len(texts), np.object_)

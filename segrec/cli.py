@@ -44,6 +44,7 @@ from segrec.show import (
 )
 from segrec.synthetic import app as synthetic_app
 from segrec.text import app as text_app
+from segrec.tune import tune
 from segrec.worth.command import worth
 from serving.bundles import Bundles, newest_bundle
 from serving.server import serve as serve_until_stopped
@@ -58,6 +59,7 @@ eval_app.command("worth")(worth)
 eval_app.command("off-policy")(off_policy)
 eval_app.command("gate")(eval_gate)
 eval_app.command("leaks")(eval_leaks)
+app.command("tune")(tune)
 app.add_typer(text_app, name="text")
 app.add_typer(segment_app, name="segment")
 app.add_typer(synthetic_app, name="synthetic")

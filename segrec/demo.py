@@ -73,14 +73,25 @@ class _Asker:
             if answer.segment.id
             else ""
         )
-        rows = [(item.rank, item.score, self.titles[item.item_id], item.sources, self._why(item), item.rules) for item in answer.items]
+        rows = [
+            (item.rank, self._chance(item), self.titles[item.item_id], item.sources, self._why(item), item.rules) for item in answer.items
+        ]
         self.console.print(recommendation_table(f"{title}{seen}, strategy {answer.strategy}", rows))
 
+    def _chance(self, item: pb.RecommendedItem) -> float | None:
+        return item.probability if item.HasField("probability") else None
+
     def _why(self, item: pb.RecommendedItem) -> list[str]:
-        said = (
-            (pb.ReasonCode.Name(reason.code)[12:].lower(), reason.because_item_id or None, reason.name or None) for reason in item.reasons
-        )
-        return [reason_text(code, because, name, self.titles) for code, because, name in said]
+        return [
+            reason_text(
+                pb.ReasonCode.Name(reason.code)[12:].lower(),
+                reason.because_item_id or None,
+                reason.name or None,
+                self.titles,
+                (reason.mention.reviewer_count, reason.mention.quote) if reason.HasField("mention") else None,
+            )
+            for reason in item.reasons
+        ]
 
 
 def _ask_server(path: Path, console: Console) -> None:

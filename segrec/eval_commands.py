@@ -12,7 +12,7 @@ import typer
 
 from offline_eval.evaluate import Measurements, Recommend
 from offline_eval.facts import ItemFacts, bundle_facts, item_facts
-from offline_eval.lists import write_lists
+from offline_eval.lists import told, write_lists
 from offline_eval.metrics import Metric, parse_metrics
 from offline_eval.per_customer import write_values
 from offline_eval.report import comparison_table, figure_tables
@@ -197,7 +197,7 @@ def _tell(report: Report, metrics: str, html: Path | None, lists: Path | None, a
 def _lines(report: Report) -> list[str]:
     """What a reader of the tables must know, and how to make them again."""
     about = report.about
-    noticed = [f"note: {part.title}: {notice}" for part in report.parts for notice in part.answered.notices]
+    noticed = [f"note: {part.title}: {line}" for part in report.parts for line in told(part.answered.notices)]
     data, split = about["data"], about["split"]
     versions = ", ".join(f"{name} {version}" for name, version in about["bundles"].items()) or "none"
     made = f"data {data['fingerprint'][:16]}; bundles: {versions}; commit {(about['commit'] or 'none')[:12]}; seed {about['seed']}"

@@ -64,13 +64,13 @@ def part_of(answered: Answered, pairs: Sequence[tuple[str, str]], seed: int) -> 
 
 
 def _by_category(answered: Answered, pairs: Sequence[tuple[str, str]], seed: int) -> tuple[list[Figure], list[Comparison]]:
-    """Figures and comparisons of the systems that are compared, for what was wanted of one category at a time; of relevance only."""
-    metrics = [metric for metric in parse_metrics(",".join(answered.measurements.metrics)) if not metric.needs_facts]
+    """Figures and comparisons of the systems that are compared, for what was wanted of one category at a time."""
+    metrics = parse_metrics(",".join(answered.measurements.figures))
     lists = {name: answered.lists[name] for pair in pairs for name in pair}
     period = answered.period
-    if not lists or not metrics:
+    if not lists:
         return [], []
-    parts = measure_categories(lists, answered.truth, period.catalogue, aware(period.start), metrics)
+    parts = measure_categories(lists, answered.truth, period.catalogue, aware(period.start), metrics, facts=answered.facts)
     figures: list[Figure] = []
     for name, part in parts.items():
         figures += [replace(figure, slice=f"{CATEGORY}={name}") for figure in summarise(part, rng_of(part.title, seed)).figures]

@@ -79,8 +79,9 @@ def judge(new: Path, old: Path, policy: GatePolicy, dataset: Dataset | None) -> 
 def gate_table(result: GateResult) -> Table:
     """A row per promise and slice."""
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("table", "metric", "slice"):
-        table.add_column(name)
+    table.add_column("table")
+    for name in ("metric", "slice"):
+        table.add_column(name, no_wrap=True)  # "history=2-4" and "history=20-49" must not be cut to the same
     for name in ("customers", "old", "new", "change", "margin", "p", "least seen", "verdict"):
         table.add_column(name, justify="right")
     for verdict in result.verdicts:

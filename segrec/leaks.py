@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -19,11 +20,12 @@ from offline_eval.leaks import Check, Finding, refit
 from offline_eval.leaks_tables import early_reviews, id_order, known_targets, repeated_lines, undated
 from offline_eval.relevance import NothingRelevant, new_items
 from recsys.bundle import Bundle
-from recsys.config import Config, load_config
+from recsys.config import Config, load_config, to_json
 from recsys.customer_config import LanguageModelConfig
 from recsys.data.dataset import Dataset
 from recsys.errors import DataError, LeakError
 from recsys.features.spec import feature_specs
+from recsys.threads import limit_threads
 from recsys.training.leaks import check_leaks
 from recsys.training.parts import Fitter
 from recsys.training.pipeline import train_on
@@ -31,6 +33,7 @@ from recsys.training.rows import make_rows
 from recsys.training.split import RankingPeriod, Split, split_by_time
 from recsys.training.stages import Progress, Stages, stage_seed
 from recsys.types import utc64
+from segrec.about import made_by, of_shop
 from segrec.arguments import moment
 from segrec.console import output, steps
 
@@ -52,12 +55,14 @@ def eval_leaks(
 
     Example: segrec eval leaks shops/mine --config shop.toml --as-of 2024-05-01
     """
-    settings = Config() if config is None else load_config(config)
+    settings, dataset = Config() if config is None else load_config(config), Dataset.load(shop)
+    time = _default_time(dataset, settings) if as_of is None else utc64(moment(as_of))
     with steps() as progress, tempfile.TemporaryDirectory(prefix="segrec-leaks-") as work:
-        time = None if as_of is None else utc64(moment(as_of))
-        checks = find_leaks(shop, settings, time, Path(work), progress, every=every)
+        checks = find_leaks(dataset, settings, time, Path(work), progress, every=every)
     if as_json:
-        print(json.dumps({"passed": not _findings(checks), "checks": [asdict(check) for check in checks]}, ensure_ascii=False, indent=1))
+        about = {**made_by(), "data": of_shop(dataset, shop), "as_of": str(time), "config": to_json(settings)}
+        content = {"passed": not _findings(checks), "checks": [asdict(check) for check in checks], "about": about}
+        print(json.dumps(content, ensure_ascii=False, indent=1))
     else:
         output().print(checks_table(checks))
         output().print(headline(checks), soft_wrap=True)
@@ -65,9 +70,9 @@ def eval_leaks(
 
 
 def find_leaks(
-    shop: Path,
+    dataset: Dataset,
     config: Config,
-    as_of: np.datetime64 | None,
+    as_of: np.datetime64,
     work: Path,
     progress: Progress,
     *,
@@ -81,22 +86,21 @@ def find_leaks(
     are not trained: they read nothing but these parts and the labels. No language model is asked.
 
     Args:
-        as_of: None = one evaluation period before the data end.
+        dataset: all of an imported shop.
         work: an empty folder.
 
     Raises:
         DataError: nothing happened at or after `as_of`, so nothing could leak; or what lies before it is too short or too thin.
     """
-    dataset = Dataset.load(shop)
-    time = _default_time(dataset, config) if as_of is None else as_of.astype("datetime64[us]")
+    time = as_of.astype("datetime64[us]")
     if dataset.interactions.times[-1] < time:
         raise DataError(f"the data end at {dataset.interactions.times[-1]}: nothing after {time} could leak; choose an earlier --as-of")
-    training = _Training(config, time, fitting, splitting, progress)
-    periods = training.split(dataset).periods
+    training = _Training(dataset, config, time, fitting, splitting, progress)
+    periods = training.of_shop.periods
     starts = [period.start for period in (periods if every else periods[:1])]
-    fitted = refit(shop, [*starts, time], training.fit, work, _columns(config))
+    fitted = refit(dataset, [*starts, time], training.fit, work, _columns(config))
     events, length = config.data.positive_events, np.timedelta64(round(config.training.ranking_period_days * 86_400), "s")
-    checks = [fitted.check, _foreseen(training, dataset, {start: fitted.whole[start] for start in starts if start in fitted.whole})]
+    checks = [fitted.check, _foreseen(training, {start: fitted.whole[start] for start in starts if start in fitted.whole})]
     checks += [repeated_lines(dataset, at, at + length, events) for at in [*starts, time]]
     checks += [_new(dataset, time, length, config), id_order(dataset, events), early_reviews(dataset, time, time + length, events)]
     return [*checks, undated(dataset)]
@@ -104,22 +108,28 @@ def find_leaks(
 
 @dataclass(frozen=True)
 class _Training:
-    """A training, as far as parts and labels go."""
+    """A training of a shop, as far as parts and labels go."""
 
+    shop: Dataset
     config: Config
     as_of: np.datetime64
     fitting: Fitting
     splitting: Splitting
     progress: Progress
 
-    def split(self, dataset: Dataset) -> Split:
-        """The split of this training on some shop."""
+    @cached_property
+    def of_shop(self) -> Split:
+        """The split of the shop as it is, which takes long and is asked for again and again."""
+        return self._split(self.shop)
+
+    def _split(self, dataset: Dataset) -> Split:
         rng = np.random.default_rng(stage_seed(self.config.training.seed, "split"))
         return self.splitting(dataset, self.as_of, self.config, rng)
 
     def fit(self, dataset: Dataset, time: np.datetime64, work: Path) -> Path:
         """A `Fit`: all parts as of the time, without rankers, and the labels that were complete by then."""
-        split, stages, parts = self.split(dataset), work / "stages", _parts_only(self.config)
+        split = self.of_shop if dataset is self.shop else self._split(dataset)
+        stages, parts = work / "stages", _parts_only(self.config)
         _share_encoded(stages, work.parent / ENCODED)
         out = work / "bundles"
         bundle = train_on(_until(split, time), parts, out, work=stages, fitting=self.fitting, progress=self.progress)
@@ -131,11 +141,13 @@ class _Training:
 
 
 def _until(split: Split, time: np.datetime64) -> Split:
-    """A split as it would have been at one of its times: periods begun before it, and what was known; no queries, which train rankers."""
+    """A split as it would have been at one of its times: what was known, and the first period, in which segments are fitted.
+
+    Other periods and all queries train rankers only, and rankers are not trained.
+    """
     starts = [period.start for period in split.periods]
     known = split.periods[starts.index(time)].known if time in starts else split.known
-    begun = [period for number, period in enumerate(split.periods) if number == 0 or period.start < time]
-    return Split(tuple(replace(period, queries=(), later={}) for period in begun), known, time)
+    return Split((replace(split.periods[0], queries=(), later={}),), known, time)
 
 
 def _parts_only(config: Config) -> Config:
@@ -156,26 +168,37 @@ def _write_labels(period: RankingPeriod, folder: Path) -> None:
     queries = period.queries
     np.save(folder / "customers.npy", np.array([query.customer for query in queries], np.int64))
     np.save(folder / "times.npy", np.array([query.time for query in queries], "datetime64[us]"))
-    for name, items in (("context", [query.context for query in queries]), ("wanted", [query.wanted.tolist() for query in queries])):
-        (folder / f"{name}.json").write_text(json.dumps(items))
+    items = {
+        "context": [query.context for query in queries],
+        "wanted": [query.wanted.tolist() for query in queries],
+        "shown": [sorted(query.shown.items()) for query in queries],
+    }
+    for name, of_queries in items.items():
+        (folder / f"{name}.json").write_text(json.dumps(of_queries))
 
 
-def _foreseen(training: _Training, dataset: Dataset, fitted: dict[np.datetime64, Path]) -> Check:
+def _foreseen(training: _Training, fitted: dict[np.datetime64, Path]) -> Check:
     """The alarm of every training: no source may find the ranker's labels far better than what came after them."""
     config, found, n_queries = training.config, [], 0
-    periods = {period.start: period for period in training.split(dataset).periods}
+    periods = {period.start: period for period in training.of_shop.periods}
     for start, folder in fitted.items():
-        bundle, period = Bundle.load(folder), periods[start]
+        bundle, period = _without_features(Bundle.load(folder)), periods[start]
         n_queries += len(period.queries)
-        for ranker in config.rankers.values():
-            strategy = config.strategies[ranker.train_on]
-            rng = np.random.default_rng(stage_seed(config.training.seed, f"rows-{start}"))
-            rows = make_rows(bundle, strategy, period.queries, dict(period.later), ranker.negatives_per_query, rng, training.progress)
+        for name in dict.fromkeys(ranker.train_on for ranker in config.rankers.values()):
+            strategy, rng = config.strategies[name], np.random.default_rng(0)  # draws rows, of which nothing is read
+            with limit_threads(1):
+                rows = make_rows(bundle, strategy, period.queries, dict(period.later), 1, rng, training.progress)
             try:
                 check_leaks(tuple(strategy.sources), rows.recalls, rows.later, str(start))
             except LeakError as error:
-                found.append(Finding(f"sources of strategy {ranker.train_on!r}", str(error), "fit sources on Dataset.before(start) alone"))
-    return Check("sources and labels", f"{n_queries:,} queries of {len(fitted)} ranking periods", tuple(dict.fromkeys(found)))
+                found.append(Finding(f"sources of strategy {name!r}", str(error), "fit sources on Dataset.before(start) alone"))
+    looked_at = f"{n_queries:,} queries of the ranking periods from {', '.join(str(start)[:10] for start in fitted)}"
+    return Check("sources and labels", looked_at, tuple(dict.fromkeys(found)))
+
+
+def _without_features(bundle: Bundle) -> Bundle:
+    """The same, of no declared feature: what sources find is asked, and features would take most of the time."""
+    return replace(bundle, features=replace(bundle.features, config=bundle.config.model_copy(update={"features": {}})))
 
 
 def _new(dataset: Dataset, time: np.datetime64, length: np.timedelta64, config: Config) -> Check:

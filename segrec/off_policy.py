@@ -19,6 +19,7 @@ from offline_eval.off_policy.rewards import PredictedRewards, features_of, fit_r
 from offline_eval.off_policy.slates import DRAWS, Draws
 from recsys.bundle import sha256
 from recsys.errors import DataError
+from segrec.about import made_by
 from segrec.console import output
 
 TIME = "event_time"
@@ -124,7 +125,7 @@ def _names(text: str | None) -> list[str]:
 def _about(log: Path, policy_table: Path | None, table: pd.DataFrame, seed: int, n_resamples: int) -> dict[str, Any]:
     """What is needed to make the same figures again."""
     files = [log] if policy_table is None else [log, policy_table]
-    about: dict[str, Any] = {"files": {str(path): sha256(path) for path in files}, "seed": seed, "n_resamples": n_resamples}
+    about = {**made_by(), "files": {str(path): sha256(path) for path in files}, "seed": seed, "n_resamples": n_resamples}
     if TIME in table:
         times = pd.to_datetime(table[TIME], errors="coerce", utc=True)
         if times.isna().any():

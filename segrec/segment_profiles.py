@@ -174,6 +174,8 @@ def profile_lines(profile: CustomerProfile, titles: Mapping[str, str], segments:
     if voice is not None and voice.needs:
         needs = ", ".join(f"{need.aspect} {'praised' if need.polarity > 0 else 'complained of'}" for need in voice.needs[:3])
         lines.append(("needs", needs))
+    if voice is not None and voice.named:
+        lines.append(("names", ", ".join(f"{named.value} ({named.n_texts})" for named in voice.named[:3])))
     lines += [("careful", what) for what in profile.degraded]
     return [*lines, *((f"why {', '.join(reason.about)}", reason_text(reason, titles, segments)) for reason in profile.reasons)]
 
@@ -196,6 +198,7 @@ def _voice_columns(voices: Voices, rows: list[int]) -> dict[str, Any]:
     of = [voices.of(row) for row in rows]
     intents = [None if voice is None or not voice.intents else _json(voice.intents) for voice in of]
     needs = [None if voice is None or not voice.needs else _json(voice.needs) for voice in of]
+    named = [None if voice is None or not voice.named else _json(voice.named) for voice in of]
     return {
         "n_texts": voices.n_texts[rows],
         "mood": _numbers(voices.mood_score[rows]),
@@ -203,6 +206,7 @@ def _voice_columns(voices: Voices, rows: list[int]) -> dict[str, Any]:
         "mood_confidence": _numbers(voices.mood.confidence[rows]),
         "intents": pa.array(intents, pa.string()),
         "needs": pa.array(needs, pa.string()),
+        "named": pa.array(named, pa.string()),
         "is_degraded": voices.degraded[rows],
     }
 

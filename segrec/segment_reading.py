@@ -14,11 +14,12 @@ from recsys.errors import ConfigError
 from recsys.text.encoder import load_encoder
 from recsys.text.heads import FOLDER, Heads
 from recsys.threads import limit_threads
-from recsys.training.customers import ShopReader, fit_customers, llm_labels, purchases, voices_of, writings_of
+from recsys.training.customers import ShopReader, called, fit_customers, llm_labels, purchases, voices_of, writings_of
 from recsys.training.former import HeldSegments
 from recsys.training.reading import fit_reading
 from recsys.training.runner import Runner, answering
 from recsys.training.stages import Progress, Stages
+from segmentation.entities import Gazetteer
 from segmentation.model import SegmentationModel
 from segmentation.profile import Profiles
 from segmentation.reading import VoiceModel
@@ -98,6 +99,6 @@ def _voices(fitted: Fitted, known: Dataset, end: np.datetime64, progress: Progre
     reader = ShopReader(encoder.encode, Heads.load(heads) if heads.is_dir() else Heads({}), encoder.dim)
     what = "reading what customers wrote"
     progress(0, 1, what)
-    voices = VoiceModel.load(fitted.voice).read(writings, len(known.customers), end, reader)
+    voices = VoiceModel.load(fitted.voice).read(writings, len(known.customers), end, reader, Gazetteer(*called(known)))
     progress(1, 1, what)
     return voices

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.data.report import ImportReport
-from recsys.types import Reason, ReasonCode, Recommendation
+from recsys.types import Reason, ReasonCode, Recommendation, Trace
 from segrec.segment_voice import voice_lines
 
 REASONS = {
@@ -32,6 +32,7 @@ REASONS = {
     ReasonCode.SAME_CATEGORY: "from a category bought before",
     ReasonCode.USUAL_PRICE: "at the usual price in",
     ReasonCode.OFTEN_NEXT: "often next",
+    ReasonCode.MENTIONED: "customers mention",
 }
 CHOICE = re.compile(r"Literal\[([^\]]*)\]")
 N_SHIFTED = 5
@@ -39,29 +40,35 @@ N_REASONS = 3
 N_LETTERS = 10
 
 
-Row: TypeAlias = tuple[int, float, str, Sequence[str], Sequence[str], Sequence[str]]
-"""A line of an answer: rank, score, text, sources, reasons, rules that acted on it."""
+Row: TypeAlias = tuple[int, float | None, str, Sequence[str], Sequence[str], Sequence[str]]
+"""A line of an answer: rank, probability (None = nobody can tell), text, sources, reasons, rules that acted on it."""
 
 
 def recommendation_table(title: str, rows: Sequence[Row]) -> Table:
-    """An answer's lines; a column of rules only where one acted."""
-    with_rules = any(rules for *_, rules in rows)
+    """An answer's lines; columns of probabilities and of rules only where there are any."""
+    with_chances, with_rules = any(row[1] is not None for row in rows), any(rules for *_, rules in rows)
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, expand=True)
     table.add_column("#", justify="right")
     table.add_column("item", ratio=4)
+    if with_chances:
+        table.add_column("chance", justify="right")
     table.add_column("sources", ratio=3)
     table.add_column("why", ratio=4)
     if with_rules:
         table.add_column("rules", ratio=2)
-    for rank, _, text, sources, reasons, rules in rows:
-        cells = [Text(text), Text(", ".join(sources)), Text("; ".join(reasons)), *([Text(", ".join(rules))] if with_rules else [])]
-        table.add_row(str(rank), *cells)
+    for rank, chance, text, sources, reasons, rules in rows:
+        chances = [Text("" if chance is None else f"{chance:.1%}")] if with_chances else []
+        acted = [Text(", ".join(rules))] if with_rules else []
+        table.add_row(str(rank), Text(text), *chances, Text(", ".join(sources)), Text("; ".join(reasons)), *acted)
     return table
 
 
-def reason_text(code: str, because: str | None, name: str | None, titles: Mapping[str, str]) -> str:
-    """One reason in words, with the title of the item, or the name, that it rests on."""
+def reason_text(code: str, because: str | None, name: str | None, titles: Mapping[str, str], mention: tuple[int, str] | None = None) -> str:
+    """One reason in words, with the title of the item, or the name, that it rests on. mention: by how many reviewers, and a quote"""
     words = REASONS[ReasonCode(code)]
+    if mention is not None and because is not None:
+        n, quote = mention
+        return f"{n} {words} {name}, as they do of {titles.get(because) or because}: \u201c{quote}\u201d"
     evidence = name if because is None else titles.get(because) or because
     return words if evidence is None else f"{words}: {evidence}"
 
@@ -83,12 +90,14 @@ def rows_of(answer: Recommendation, titles: Mapping[str, str]) -> list[Row]:
 
     def why(reason: Reason, item_id: str) -> str:
         because = None if reason.because_item_id == item_id else reason.because_item_id  # an item need not name itself
-        return reason_text(reason.code, because, reason.name, titles)
+        name = _group_name(reason.name, answer.trace) if reason.code is ReasonCode.POPULAR_IN_SEGMENT else reason.name
+        mention = None if reason.mention is None else (reason.mention.n_reviewers, reason.mention.quote)
+        return reason_text(reason.code, because, name, titles, mention)
 
     return [
         (
             item.rank,
-            item.score,
+            item.probability,
             f"{titles[item.item_id]} ({item.item_id})",
             item.sources,
             [why(reason, item.item_id) for reason in item.reasons[:N_REASONS]],
@@ -96,6 +105,11 @@ def rows_of(answer: Recommendation, titles: Mapping[str, str]) -> list[Row]:
         )
         for item in answer.items
     ]
+
+
+def _group_name(name: str | None, trace: Trace) -> str | None:
+    """What the customer's segment or tier is called; None = which it was is not told."""
+    return {trace.segment: trace.segment_name, trace.tier: f"customers of tier {trace.tier}"}.get(name) if name is not None else None
 
 
 def headline(answer: Recommendation) -> str:
@@ -109,6 +123,9 @@ def headline(answer: Recommendation) -> str:
 def recommendation_json(answer: Recommendation, names: Sequence[str]) -> dict[str, Any]:
     """An answer as plain JSON values; features only where a ranker ran."""
     items = [asdict(item) for item in answer.items]
+    for mention in (reason["mention"] for item in items for reason in item["reasons"]):
+        if mention is not None:
+            mention["time"] = mention["time"].isoformat()
     if answer.features.shape[1]:
         for item, row in zip(items, answer.features, strict=True):
             item["features"] = {name: None if np.isnan(value) else round(float(value), 6) for name, value in zip(names, row, strict=True)}

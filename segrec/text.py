@@ -92,7 +92,7 @@ def similar(
         raise ConfigError(
             f"bundle {loaded.version} was read by another BERT than {loaded.config.text.trunk!r} is now; put that back, or train again"
         )
-    found = _nearest(loaded.texts, loaded.catalogue, encoder.encode([text]), k)
+    found = _nearest(loaded.texts, loaded.catalogue, loaded.texts.facing(encoder.encode([text])), k)
     if as_json:
         print(json.dumps([{"item_id": id_, "title": title, "cosine": cosine} for id_, title, cosine in found], ensure_ascii=False))
         return

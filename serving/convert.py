@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from recsys.types import MAX_K, Filters, Query, Reason, Recommendation, RecommendedItem
+from recsys.types import MAX_K, Filters, Mention, Query, Reason, Recommendation, RecommendedItem
 from serving.pb.recsys.v1 import recommender_pb2 as pb
 
 DEFAULT_K = 20
@@ -88,13 +88,28 @@ def to_response(recommendation: Recommendation) -> pb.RecommendResponse:
 def _item(item: RecommendedItem) -> pb.RecommendedItem:
     reasons = [_reason(reason) for reason in item.reasons]
     return pb.RecommendedItem(
-        item_id=item.item_id, score=item.score, rank=item.rank, sources=item.sources, reasons=reasons, rules=item.rules
+        item_id=item.item_id,
+        score=item.score,
+        rank=item.rank,
+        sources=item.sources,
+        reasons=reasons,
+        rules=item.rules,
+        probability=item.probability,
     )
 
 
 def _reason(reason: Reason) -> pb.Reason:
     code = pb.ReasonCode.Value(f"REASON_CODE_{reason.code.value.upper()}")
-    return pb.Reason(code=code, because_item_id=reason.because_item_id or "", name=reason.name or "", strength=reason.strength)
+    mention = None if reason.mention is None else _mention(reason.mention)
+    return pb.Reason(
+        code=code, because_item_id=reason.because_item_id or "", name=reason.name or "", strength=reason.strength, mention=mention
+    )
+
+
+def _mention(mention: Mention) -> pb.Mention:
+    time = Timestamp()
+    time.FromDatetime(mention.time)
+    return pb.Mention(quote=mention.quote, review_time=time, reviewer_count=mention.n_reviewers)
 
 
 def _filters(filters: pb.Filters) -> Filters:

@@ -56,6 +56,9 @@ def _voice(voice: Voice) -> pb.Voice:
         intents=[pb.Intent(name=intent.name, probability=intent.probability, **_read(intent)) for intent in voice.intents],
         needs=[pb.Need(aspect=need.aspect, polarity=need.polarity, **_read(need)) for need in voice.needs],
         is_degraded=voice.is_degraded,
+        named=[
+            pb.Named(kind=one.kind, value=one.value, text_count=one.n_texts, last_time=_timestamp(one.last_time)) for one in voice.named
+        ],
     )
 
 

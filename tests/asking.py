@@ -89,6 +89,9 @@ class FakeRanker:
             raise self.outcome
         return np.full(len(features), self.outcome, np.float32)
 
+    def probabilities(self, scores: Floats) -> Floats:
+        return np.full(len(scores), np.nan, np.float32)
+
     def contributions(self, features: Floats) -> NDArray[np.float64]:
         raise NotImplementedError("it cannot say why")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import benchmarks.understanding
 from benchmarks.text.bench import Bench, run_on, settings_of
-from benchmarks.understanding import aspects, chinese, distilled, few_shot
+from benchmarks.understanding import aspects, chinese, distilled, few_shot, label_errors
 from recsys.config import TextConfig
 
 RUNS: dict[str, Callable[[Bench], None]] = {
@@ -18,6 +18,7 @@ RUNS: dict[str, Callable[[Bench], None]] = {
     "few-shot": few_shot.run,
     "aspects": aspects.run,
     "distilled": distilled.run,
+    "label-errors": label_errors.run,
 }
 
 
@@ -35,10 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trunk", default=TextConfig().trunk, help="the BERT that is measured")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every fine-tuning, in JSON")
     parser.add_argument("--model", type=Path, help="for distilled: a .gguf file or folder; unset = that of the package")
+    parser.add_argument("--world", type=Path, default=label_errors.WORLD, help="for label-errors: folder of a planted world")
     args = parser.parse_args(arguments)
     settings = settings_of(args.set)
     bench = Bench(args.data, args.work, "", args.threads, args.trunk, settings)
-    runs: dict[str, Callable[[Bench], None]] = {**RUNS, "distilled": partial(distilled.run, model=args.model)}
+    runs: dict[str, Callable[[Bench], None]] = {
+        **RUNS,
+        "distilled": partial(distilled.run, model=args.model),
+        "label-errors": partial(label_errors.run, world=args.world),
+    }
     return run_on(bench, runs[args.what])
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from recsys.arrays import mapped
 from recsys.candidates.seeds import seeds
-from recsys.protocols import ResolvedQuery
+from recsys.protocols import Encoder, ResolvedQuery
 from recsys.source_config import ContentConfig
 from recsys.text.index import VectorIndex
+from recsys.text.whitening import WhitenedEncoder, Whitening
 from recsys.types import Flags, Floats, Ints, ReasonCode, Scored
 
 MAX_CONTEXT = 5
@@ -59,16 +60,26 @@ class ItemTexts:
     text_of_item: row of each item's embedding; int32 (n_items,)
     embeddings:   unit L2 norm; float32 (n_texts, dim)
     written:      what customers wrote; None = it does not count
+    whitening:    what the encoder's embeddings went through to become these; None = nothing
     """
 
     text_of_item: Ints
     embeddings: Floats
     index: VectorIndex
     written: Written | None = None
+    whitening: Whitening | None = None
 
     def of_items(self, items: Ints) -> Floats:
         """Embeddings of the items, float32 (n, dim)."""
         return np.asarray(self.embeddings[self.text_of_item[items]])
+
+    def reading(self, encoder: Encoder) -> Encoder:
+        """What makes embeddings of more items, from the encoder that made these."""
+        return encoder if self.whitening is None else WhitenedEncoder(encoder, self.whitening)
+
+    def facing(self, embeddings: Floats) -> Floats:
+        """What to search for, by the encoder's embeddings of texts that are no item's; float32 (n, dim)."""
+        return embeddings if self.whitening is None else self.whitening.facing(embeddings)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,12 +87,15 @@ class ItemTexts:
         self.index.save(folder / "index")
         if self.written is not None:
             self.written.save(folder / "written")
+        if self.whitening is not None:
+            self.whitening.save(folder / "whitening")
 
     @staticmethod
     def load(folder: Path) -> ItemTexts:
         index = VectorIndex.load(folder / "index")
         written = Written.load(folder / "written") if (folder / "written").is_dir() else None
-        return ItemTexts(mapped(folder / "text_of_item.npy"), index.stored, index, written)
+        whitening = Whitening.load(folder / "whitening") if (folder / "whitening").is_dir() else None
+        return ItemTexts(mapped(folder / "text_of_item.npy"), index.stored, index, written, whitening)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,29 +17,34 @@ MAX_SEEDS = 50
 """So many of the customer's newest items are looked at."""
 
 
-class LinkedItems:
-    """The newest distinct items of a customer, and what they are to the candidates by one source."""
+@dataclass(frozen=True)
+class Seeds:
+    """The newest distinct items of a customer, those looked at first. items: int32 (n,); places: 0 = the newest, float32 (n,)"""
 
-    def __init__(self, resolved: ResolvedQuery, items: Ints, source: Linker) -> None:
+    items: Ints
+    places: Floats
+
+    @staticmethod
+    def of(resolved: ResolvedQuery) -> Seeds:
+        """At most `MAX_SEEDS` of a query."""
         lines = resolved.positives
         newest = newest_of_each(lines.items)
         apart = newest[~np.isin(lines.items[newest], resolved.context)][: max(0, MAX_SEEDS - len(resolved.context))]
-        seeds = np.concatenate([resolved.context, lines.items[apart]])[:MAX_SEEDS].astype(np.int32)
-        n_context = len(seeds) - len(apart)
-        self.places = np.concatenate([np.zeros(n_context, np.float32), n_context + places(lines.times[apart])]).astype(np.float32)
-        self.n_items = len(items)
-        self.links = source.links(items, seeds)
+        items = np.concatenate([resolved.context, lines.items[apart]])[:MAX_SEEDS].astype(np.int32)
+        n_context = len(items) - len(apart)
+        of_context = np.zeros(n_context, np.float32)
+        return Seeds(items, np.concatenate([of_context, n_context + places(lines.times[apart])]).astype(np.float32))
 
-    def statistic(self, spec: FeatureSpec) -> Floats:
-        """One number per candidate, float32 (n,); NaN without an item."""
+    def statistic(self, spec: FeatureSpec, links: Floats) -> Floats:
+        """One number per candidate, float32 (n,), from its links to the seeds, (n, n_seeds); NaN without a seed."""
         if not len(self.places):
-            return np.full(self.n_items, np.nan, np.float32)
+            return np.full(len(links), np.nan, np.float32)
         if spec.statistic == "max":
-            return np.asarray(self.links.max(axis=1), np.float32)
+            return np.asarray(links.max(axis=1), np.float32)
         if spec.statistic == "last":
-            return np.asarray(self.links[:, self.places == self.places[0]].max(axis=1), np.float32)
+            return np.asarray(links[:, self.places == self.places[0]].max(axis=1), np.float32)
         weights = half_life_weights(self.places, spec.half_life_items)
-        total = self.links @ weights
+        total = links @ weights
         return np.asarray(total if spec.statistic == "sum" else total / weights.sum(), np.float32)
 
 
@@ -48,7 +55,12 @@ class OfSources:
         self.resolved = resolved
         self.items = items
         self.sources = sources
-        self.linked: dict[str, LinkedItems] = {}
+        self.links: dict[str, Floats] = {}
+
+    @cached_property
+    def seeds(self) -> Seeds:
+        """What the candidates are linked to, whichever source is asked."""
+        return Seeds.of(self.resolved)
 
     def statistic(self, spec: FeatureSpec) -> Floats:
         """One number per candidate, float32 (n,); NaN where the source is missing or knows nothing of the customer."""
@@ -57,7 +69,7 @@ class OfSources:
         if spec.scope == "source" and isinstance(source, Scorer):
             return source.scores(self.resolved, self.items)
         if spec.scope == "link" and isinstance(source, Linker):
-            if name not in self.linked:
-                self.linked[name] = LinkedItems(self.resolved, self.items, source)
-            return self.linked[name].statistic(spec)
+            if name not in self.links:
+                self.links[name] = source.links(self.items, self.seeds.items)
+            return self.seeds.statistic(spec, self.links[name])
         return np.full(len(self.items), np.nan, np.float32)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +42,6 @@ class CustomerGroups:
 
 
 NO_GROUPS = CustomerGroups((), np.empty(0, np.int32))
-NO_SOURCES: Mapping[str, CandidateSource] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class FeatureStore:
     strengths: Mapping[str, float]
     calendars: Mapping[str, Calendar]
 
-    def rows(self, resolved: ResolvedQuery, candidates: Candidates, sources: Mapping[str, CandidateSource] = NO_SOURCES) -> Floats:
+    def rows(self, resolved: ResolvedQuery, candidates: Candidates, sources: Mapping[str, CandidateSource]) -> Floats:
         """The ranker's view of each candidate: float32 (n, n_features), columns as `names`.
 
         sources: those that features of scopes "source" and "link" name; one that is missing leaves them NaN

@@ -5,6 +5,8 @@ features of one family (`recsys.features.families`) are summed. A family is told
 above 0, and its evidence holds: what it says of the customer must be true. So what the ranker did not use is not told, nor is what
 only correlates with something untrue; an item may have no reason at all.
 
+Of items that read alike, the reason is told as what customers mention of both, where there is such a thing.
+
 Source: Lundberg et al. (2020), Nature Machine Intelligence 2, path-dependent TreeSHAP; by LightGBM.
 """
 
@@ -19,18 +21,19 @@ from recsys.config import Config
 from recsys.data.catalogue import Catalogue
 from recsys.feature_config import Attribute
 from recsys.features.families import Family, columns_by_family
-from recsys.features.spec import FeatureSpec, feature_specs
+from recsys.features.spec import GROUP_SCOPES, FeatureSpec, feature_specs
 from recsys.protocols import CandidateSource, ResolvedQuery
+from recsys.ranking.mentions import Mentions
 from recsys.ranking.reasons import seeds_of
 from recsys.source_config import PopularConfig
-from recsys.types import Floats, Ints, Reason, ReasonCode
+from recsys.types import Flags, Floats, Ints, Reason, ReasonCode
 
 TOP = 3
 LEVELS: tuple[Attribute, ...] = ("product_type", "category", "department")
 NEAR = 0.25
 """A price is usual when its place in its category, 0 = cheapest to 1 = dearest, is at most so far from the customer's mean place."""
-PLAIN = (ReasonCode.POPULAR, ReasonCode.BOUGHT_AGAIN)
-"""Reasons of the item alone, which rest on nothing of the customer."""
+OFTEN = 0.1
+"""An item is often bought again when this share of its lines is of customers who had bought it before."""
 NEED_A_SEED = (ReasonCode.BOUGHT_BEFORE, ReasonCode.BOUGHT_TOGETHER, ReasonCode.SIMILAR_TEXT)
 """Reasons that say nothing without the item that they rest on."""
 
@@ -42,23 +45,38 @@ class Explainer:
 
     sources:    those at hand; features of others are not told
     families:   all that can be told
+    members:    1 where a column of the feature matrix is of a family; (n_features, n_families)
     of_sources: of each family, by source, the columns of what it says
     prices:     columns that compare an item's price with the customer's usual one
+    repeats:    columns that tell how much of an item is bought again
+    lifts:      columns that tell how much more of an item a segment or tier buys than others, by scope
+    popular:    which items may be called so; bool (n_items,)
+    mentions:   what reviewers mention of items; None = it is not known
     """
 
-    def __init__(self, config: Config, catalogue: Catalogue, sources: Mapping[str, CandidateSource]) -> None:
-        self.catalogue = catalogue
-        self.sources = sources
+    def __init__(
+        self,
+        config: Config,
+        catalogue: Catalogue,
+        sources: Mapping[str, CandidateSource],
+        popular: Flags,
+        mentions: Mentions | None = None,
+    ) -> None:
+        self.catalogue, self.sources, self.popular, self.mentions = catalogue, sources, popular, mentions
         columns = columns_by_family(config, {name: _family(name, source, config) for name, source in sources.items()})
         self.families = tuple(dict.fromkeys(column.family for column in columns if column is not None))
         self.of_sources: dict[Family, dict[str, list[int]]] = {family: {} for family in self.families}
-        self._members = np.zeros((len(columns), len(self.families)))
+        self.members = np.zeros((len(columns), len(self.families)))
         for at, column in enumerate(columns):
             if column is not None:
-                self._members[at, self.families.index(column.family)] = 1.0
+                self.members[at, self.families.index(column.family)] = 1.0
                 if column.source is not None:
                     self.of_sources[column.family].setdefault(column.source, []).append(at)
-        self.prices = [(at, spec) for at, spec in enumerate(feature_specs(config)) if spec.scope == "pair" and spec.statistic == "price"]
+        specs = list(enumerate(feature_specs(config)))
+        self.prices = [(at, spec) for at, spec in specs if spec.scope == "pair" and spec.statistic == "price"]
+        of_item = [(at, spec) for at, spec in specs if spec.by == "item" and spec.window_days is None]
+        self.repeats = [at for at, spec in of_item if spec.scope == "item" and spec.statistic == "repeat"]
+        self.lifts = {scope: [at for at, spec in of_item if spec.scope == scope and spec.statistic == "lift"] for scope in GROUP_SCOPES}
 
     def reasons(
         self, contributions: Table, features: Floats, items: Ints, resolved: ResolvedQuery
@@ -67,7 +85,7 @@ class Explainer:
 
         contributions, features: of each item, float64 and float32 (n, n_features)
         """
-        sums = contributions @ self._members  # (n, n_families)
+        sums = contributions @ self.members  # (n, n_families)
         speaking = np.maximum(sums, 0.0).sum(axis=1)
         evidence = _Evidence(self, contributions, features, items, resolved)
         told = []
@@ -90,15 +108,23 @@ class _Evidence:
     def reason(self, family: Family, row: int, strength: float) -> Reason | None:
         """The reason that a family gives for one item; None where it would not be true or says nothing."""
         code = family.code
-        if code in PLAIN:
-            return Reason(code, strength=strength)
+        if code in _ALONE:
+            return Reason(code, strength=strength) if _ALONE[code](self, row) else None
         if code in _NAMED:
             name = _NAMED[code](self, family, row)
             return None if name is None else Reason(code, name=name, strength=strength)
         seed = self._bought(row) if code is ReasonCode.BOUGHT_BEFORE else self._seed(family, row)
         if seed < 0 and code in NEED_A_SEED:
             return None
+        if code is ReasonCode.SIMILAR_TEXT and (mentioned := self._mentioned(seed, row, strength)) is not None:
+            return mentioned
         return Reason(code, None if seed < 0 else self.catalogue.items.ids[seed], strength=strength)
+
+    def _is_popular(self, row: int) -> bool:
+        return bool(self.explainer.popular[self.items[row]])
+
+    def _is_bought_again(self, row: int) -> bool:
+        return bool((self.features[row, self.explainer.repeats] >= OFTEN).any())  # NaN: never bought
 
     def _bought(self, row: int) -> int:
         """The item itself or another of its variants, whichever the customer bought last; -1 = neither."""
@@ -106,6 +132,14 @@ class _Evidence:
         item = self.items[row]
         same = bought == item if codes[item] < 0 else (bought == item) | (codes[bought] == codes[item])
         return int(bought[np.argmax(same)]) if same.any() else -1
+
+    def _mentioned(self, seed: int, row: int, strength: float) -> Reason | None:
+        """What customers mention both of the item and of the one of this customer that it reads like."""
+        mentions = self.explainer.mentions
+        at = None if mentions is None else mentions.shared(int(self.items[row]), seed)
+        if mentions is None or at is None:
+            return None
+        return Reason(ReasonCode.MENTIONED, self.catalogue.items.ids[seed], mentions.term(at), strength, mentions.mention(at))
 
     def _brand(self, family: Family, row: int) -> str | None:
         code = self._shared("brand", row)
@@ -129,8 +163,12 @@ class _Evidence:
         return (self.catalogue.brand_names if spec.by == "brand" else self.catalogue.category_names)[code]
 
     def _group(self, family: Family, row: int) -> str | None:
-        profile = self.resolved.profile
-        return None if profile is None else profile.segment if family.scope == "segment" else profile.tier
+        """The customer's segment or tier, where it buys the item more than others do, or a source found it among its most bought."""
+        profile, columns = self.resolved.profile, self.explainer.of_sources[family].values()
+        is_more = bool((self.features[row, self.explainer.lifts[family.scope]] > 0).any()) and self._is_popular(row)
+        if profile is None or not (is_more or any(np.isfinite(self.features[row, of_source]).any() for of_source in columns)):
+            return None
+        return profile.segment if family.scope == "segment" else profile.tier
 
     def _shared(self, attribute: Attribute, row: int) -> int:
         """The item's code, where the customer bought something that has it; else -1."""
@@ -139,14 +177,19 @@ class _Evidence:
         return code if code >= 0 and (codes[self.resolved.positives.items] == code).any() else -1
 
     def _seed(self, family: Family, row: int) -> int:
-        """The item of the customer that the source of the family which added most rests on; -1 = none."""
+        """The item of the customer that the source of the family which added most rests on; -1 = none, or not the customer's."""
         columns = self.explainer.of_sources[family]
         name = max(columns, key=lambda name: self.contributions[row, columns[name]].sum())
         if name not in self.seeds:
-            self.seeds[name], problem = seeds_of(name, self.explainer.sources[name], self.resolved, self.items)
+            found, problem = seeds_of(name, self.explainer.sources[name], self.resolved, self.items)
+            own = np.concatenate([self.resolved.context, self.resolved.positives.items])
+            self.seeds[name] = np.where(np.isin(found, own), found, -1).astype(np.int32)
             self.failed += [] if problem is None else [problem]
         return int(self.seeds[name][row])
 
+
+_ALONE = {ReasonCode.POPULAR: _Evidence._is_popular, ReasonCode.BOUGHT_AGAIN: _Evidence._is_bought_again}
+"""Reasons of the item alone, which rest on nothing of the customer."""
 
 _NAMED = {
     ReasonCode.SAME_BRAND: _Evidence._brand,

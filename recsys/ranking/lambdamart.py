@@ -16,23 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import BundleError
+from recsys.ranking.calibration import Calibration
 from recsys.types import Floats
 
+CALIBRATION = "calibration.npy"
 _FLOAT32, _ROW_MAJOR, _RAW_SCORE, _CONTRIBUTIONS, _ALL_TREES = 0, 1, 1, 3, -1
 
 
 class LambdaMart:
     """A boosted tree ranker; scores may be negative and compare within one query only.
 
-    model:     LightGBM's own text format
-    n_threads: threads of one call; more than one rarely helps below some thousand rows
+    model:       LightGBM's own text format
+    calibration: what the scores mean; None = nobody can tell
+    n_threads:   threads of one call; more than one rarely helps below some thousand rows
 
     Raises:
         ValueError: LightGBM cannot read the model.
     """
 
-    def __init__(self, model: str, n_threads: int = 1) -> None:
+    def __init__(self, model: str, calibration: Calibration | None = None, n_threads: int = 1) -> None:
         self.model = model
+        self.calibration = calibration
         self._handle = ctypes.c_void_p()
         self._parameters = f"num_threads={n_threads}".encode()
         n_trees, n_features = ctypes.c_int(), ctypes.c_int()
@@ -44,6 +48,13 @@ class LambdaMart:
     def score(self, features: Floats) -> Floats:
         """Raw scores of shape (n,) for features (n, n_features); NaN counts as missing."""
         return self._predict(features, _RAW_SCORE, 1)[:, 0].astype(np.float32)
+
+    def probabilities(self, scores: Floats) -> Floats:
+        """How probable it is that a customer buys a candidate of such a score, float32 (n,), see `Calibration`; NaN = nobody can tell.
+
+        In the time of one ranking period, for a customer who buys anything in it.
+        """
+        return np.full(len(scores), np.nan, np.float32) if self.calibration is None else self.calibration.of(scores)
 
     def contributions(self, features: Floats) -> NDArray[np.float64]:
         """What each feature adds to each row's score, (n, n_features): TreeSHAP.
@@ -82,17 +93,20 @@ class LambdaMart:
         """Write into a folder of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.txt").write_text(self.model, encoding="utf-8")
+        if self.calibration is not None:
+            self.calibration.save(folder / CALIBRATION)
 
     @staticmethod
     def load(folder: Path) -> LambdaMart:
-        """Read what `save` wrote.
+        """Read what `save` wrote; without a calibration file there is no calibration.
 
         Raises:
-            BundleError: there is no model, or LightGBM cannot read it.
+            BundleError: there is no model, LightGBM cannot read it, or the calibration is damaged.
         """
-        path = folder / "model.txt"
+        path, calibration = folder / "model.txt", folder / CALIBRATION
+        known = Calibration.load(calibration) if calibration.is_file() else None
         try:
-            return LambdaMart(path.read_text(encoding="utf-8"))
+            return LambdaMart(path.read_text(encoding="utf-8"), known)
         except (ValueError, OSError) as error:
             raise BundleError(f"{path} is not a LightGBM model: {error}") from error
 

@@ -151,7 +151,7 @@ def _voice(runner: Runner, known: Dataset, as_of: np.datetime64, reading: Readin
     writings, settings, asked = writings_of(known), runner.config.segmentation.voice.settings(), runner.language
     if reading is None or not len(writings):
         return None
-    brands, titles = _called(known)
+    brands, titles = called(known)
 
     def make(folder: Path) -> None:
         fit_voice(
@@ -178,7 +178,7 @@ def _voice(runner: Runner, known: Dataset, as_of: np.datetime64, reading: Readin
     return runner.run("voice", inputs, make, lambda folder: VoiceModel.load(folder).is_complete)
 
 
-def _called(known: Dataset) -> tuple[list[str], list[str]]:
+def called(known: Dataset) -> tuple[list[str], list[str]]:
     """Brands and titles of the items that were there by the end of the view."""
     catalogue, is_there = known.catalogue(), known.existing()
     is_there[known.interactions.items] = True
@@ -191,15 +191,17 @@ def voices_of(runner: Runner, known: Dataset, as_of: np.datetime64, reading: Rea
     """The folder of what customers say as of a time; None = no texts are read."""
     if reading is None or voice is None:
         return None
-    writings = writings_of(known)
+    writings, things = writings_of(known), called(known)
 
     def make(folder: Path) -> None:
-        VoiceModel.load(voice).read(writings, len(known.customers), as_of, reader_of(runner, reading)).save(folder)
+        reader = reader_of(runner, reading)
+        VoiceModel.load(voice).read(writings, len(known.customers), as_of, reader, Gazetteer(*things)).save(folder)
 
     inputs = {
         **_read_by(reading),
         "voice": contents_of(voice),
         "writings": fingerprint_of(writings),
+        "things": things,
         "as_of": as_of,
         "n_customers": len(known.customers),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.bundle import Bundle, Histories, load_source
+from recsys.bundle import MENTIONS, Bundle, Histories, load_source
 from recsys.candidates.content import ItemTexts, build_content
 from recsys.candidates.popular import EVERYBODY, fit_popular
 from recsys.config import Config
@@ -20,6 +20,7 @@ from recsys.data.vocabulary import Vocabulary
 from recsys.features.spec import GROUP_SCOPES
 from recsys.features.store import NO_GROUPS, CustomerGroups, FeatureStore, fit_features
 from recsys.protocols import CandidateSource
+from recsys.ranking.mentions import Mentions
 from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, PopularConfig, SequenceConfig, SourceConfig
 from recsys.text.encoder import TextEncoder
 from recsys.text.index import VectorIndex
@@ -58,12 +59,14 @@ class Fitter(Runner):
 
         def make(folder: Path) -> None:
             shop = encode_shop(known, config.reviews, lambda texts: self.encode(encoder, texts), weights)
-            build_texts(shop, weights, lambda embeddings: VectorIndex.build(embeddings, config.index)).save(folder)
+            build = partial(VectorIndex.build, config=config.index)
+            build_texts(shop, weights, build, whiten=config.text.whiten).save(folder)
 
         inputs = {
             "encoder": (encoder.fingerprint, encoder.arithmetic),
             "texts": known.item_texts(),
             "index": config.index.model_dump(),
+            "whiten": config.text.whiten,
             "weights": (weights.item, weights.customer),
             "reviews": (read_reviews(known).fingerprint, str(known.end), config.reviews.model_dump()) if uses_reviews else None,
         }
@@ -94,7 +97,11 @@ class Fitter(Runner):
         places["history"] = self.run("history", {"data": of_whom.fingerprint}, lambda folder: _save_history(of_whom, folder))
         catalogue = Catalogue.load(places["catalogue"])
         for name, source in self.config.sources.items():
-            inputs = {**data, "source": source.model_dump(), "index": self.config.index.model_dump(), "texts": texts.name}
+            inputs = {**data, "source": source.model_dump()}
+            if isinstance(source, AlsConfig | SequenceConfig):
+                inputs["index"] = self.config.index.model_dump()
+            if isinstance(source, ContentConfig | SequenceConfig):
+                inputs["texts"] = texts.name
             if isinstance(source, PopularConfig) and source.within != "shop":
                 inputs["profiles"] = profiles_folder.name
             if isinstance(source, AlsConfig) and on_gpu():
@@ -109,6 +116,10 @@ class Fitter(Runner):
             lambda folder: fit_features(positive_lines(known, self.config), catalogue, groups, self.config, as_of).save(folder),
         )
         return places
+
+    def bundle(self, places: Mapping[str, Path], known: Dataset, as_of: np.datetime64 | None) -> Bundle:
+        """A bundle in memory from the folders of its parts, without rankers."""
+        return load_bundle_parts(places, known, self.config, as_of)
 
     def _source(
         self,
@@ -196,6 +207,7 @@ def load_bundle_parts(places: Mapping[str, Path], known: Dataset, config: Config
         features=FeatureStore.load(places["features"], config, catalogue),
         rankers={},
         positive_events=known.event_codes(config.data.positive_events),
+        mentions=Mentions.load(places[MENTIONS]) if MENTIONS in places else None,
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recsys.bundle import ENCODER, FORMAT, MANIFEST, Bundle, manifest_sha256, sha256, verify
+from recsys.bundle import ENCODER, FORMAT, MANIFEST, MENTIONS, Bundle, manifest_sha256, sha256, verify
 from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
 from recsys.errors import BundleError, ConfigError, DataError
@@ -21,13 +22,14 @@ from recsys.ranking.lambdamart import LambdaMart
 from recsys.text.encoder import load_encoder
 from recsys.text.index_file import INDEX_FILE, unseal
 from recsys.threads import limit_threads
-from recsys.training.customers import fit_customers, llm_labels, profiles_of
+from recsys.training.customers import Customers, fit_customers, llm_labels, profiles_of
 from recsys.training.findings import customer_findings
 from recsys.training.former import load_former
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.leaks import check_leaks, check_times
+from recsys.training.mentions import mentions_part
 from recsys.training.parts import Fitter, Seen, load_bundle_parts
-from recsys.training.reading import fit_reading, fit_review_weights
+from recsys.training.reading import Reading, fit_reading, fit_review_weights
 from recsys.training.rows import Rows, make_rows
 from recsys.training.runner import answering, library_versions
 from recsys.training.shift import population_stability, sample_features
@@ -107,6 +109,55 @@ def train_on(
     """`train` for any split. fitting: what makes the fitter of the parts; an experiment gives one that changes a part."""
     if split.as_of is None:
         raise DataError("a bundle from a split by position has no as_of and cannot be written; see train_in_memory")
+    with _fitter(split, config, work, language_model, progress, fitting) as fitter:
+        ranking = _Ranking.fit(split, fitter, former)
+        customers, reading, weights, before = ranking.customers, ranking.reading, ranking.weights, ranking.profiles
+        rankers = {name: _fit_ranker(name, split, ranking.by_period, fitter) for name in config.rankers}
+        profiles = profiles_of(fitter, split.known, split.as_of, customers, before)
+        texts = fitter.texts(split.known, reading.encoder, weights)
+        shipped = fitter.parts(split.known, split.as_of, customers, profiles, texts)
+        shift = _feature_shift(split, ranking.by_period[-1], shipped, fitter)
+        shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
+        if reading.trunk is not None:
+            shipped[ENCODER] = reading.trunk
+        mentioned = mentions_part(fitter, split.known)
+        if mentioned is not None:
+            shipped[MENTIONS] = mentioned
+        who = customer_findings(customers, fitter.language, split.known.customers, before, profiles)
+        findings = {"feature_shift": shift, "texts": {**reading.facts(), "review_weights": asdict(weights)}, **who}
+        return _write(split, shipped, findings, fitter, out, evaluate, provenance or {})
+
+
+def ranking_rows(
+    name: str,
+    dataset: Dataset,
+    config: Config,
+    as_of: np.datetime64,
+    *,
+    work: Path,
+    language_model: LanguageModel | None = None,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Folders of the rows that `train` with the same arguments would train a ranker on, one of each period, oldest first; see `Rows.load`.
+
+    Raises:
+        ConfigError, DataError, LeakError: as `train` does.
+    """
+    split = split_by_time(dataset, as_of, config, np.random.default_rng(stage_seed(config.training.seed, "split")))
+    with _fitter(split, config, work, language_model, progress, Fitter) as fitter:
+        return _ranker_rows(name, split, _Ranking.fit(split, fitter, None).by_period, fitter)
+
+
+@contextmanager
+def _fitter(
+    split: Split,
+    config: Config,
+    work: Path,
+    language_model: LanguageModel | None,
+    progress: Progress,
+    fitting: Callable[[Config, Stages], Fitter],
+) -> Iterator[Fitter]:
+    """What fits the parts, alone in its work folder."""
     if config.llm.is_set and language_model is None:
         raise ConfigError(
             "the configuration names a language model under [llm], but the training was given none; leave [llm] out, or give one"
@@ -115,8 +166,22 @@ def train_on(
         check_times(period)
     with alone(work), limit_threads(config.training.n_threads), answering(language_model, work) as asked:
         sweep(work)
-        fitter = replace(fitting(config, Stages(work, progress)), language=asked)
-        first = split.periods[0]
+        yield replace(fitting(config, Stages(work, progress)), language=asked)
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """What is fitted for the ranking periods, and once for all of them. profiles: of the last one; by_period: all other parts of each"""
+
+    weights: ReviewWeights
+    reading: Reading
+    customers: Customers
+    profiles: Path
+    by_period: list[Places]
+
+    @staticmethod
+    def fit(split: Split, fitter: Fitter, former: Path | None) -> _Ranking:
+        first, config = split.periods[0], fitter.config
         base = load_encoder(config.text, config.training.n_threads)
         weights = fit_review_weights(fitter, first.known, base)
         reading = fit_reading(fitter, first.known, base, llm_labels(fitter, first.known, first.start))
@@ -129,17 +194,8 @@ def train_on(
             cut = period.seen is not period.known
             seen = Seen(period.seen, profiles_of(fitter, period.seen, period.start, customers, None)) if cut else None
             by_period.append(fitter.parts(period.known, period.start, customers, profiles, texts, seen))
-        rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
-        before, profiles = profiles, profiles_of(fitter, split.known, split.as_of, customers, profiles)
-        texts = fitter.texts(split.known, reading.encoder, weights)
-        shipped = fitter.parts(split.known, split.as_of, customers, profiles, texts)
-        shift = _feature_shift(split, by_period[-1], shipped, fitter)
-        shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
-        if reading.trunk is not None:
-            shipped[ENCODER] = reading.trunk
-        who = customer_findings(customers, asked, split.known.customers, before, profiles)
-        findings = {"feature_shift": shift, "texts": {**reading.facts(), "review_weights": asdict(weights)}, **who}
-        return _write(split, shipped, findings, fitter, out, evaluate, provenance or {})
+        assert profiles is not None  # there is one period at least
+        return _Ranking(weights, reading, customers, profiles, by_period)
 
 
 def train_in_memory(split: Split, config: Config, *, work: Path, progress: Progress = silent) -> Bundle:
@@ -155,41 +211,66 @@ def train_in_memory(split: Split, config: Config, *, work: Path, progress: Progr
     end = split.known.interactions.times[-1] + JUST_AFTER
     with alone(work), limit_threads(config.training.n_threads):
         fitter = Fitter(config, Stages(work, progress))
-        texts = fitter.texts(split.known, load_encoder(config.text, config.training.n_threads), NO_REVIEWS)
-        nobody = fitter.run("nobody", {"at": str(end)}, lambda folder: Profiles.nobody(end).save(folder))
-        by_period = [fitter.parts(period.known, period.start, None, nobody, texts, Seen(period.seen, nobody)) for period in split.periods]
+        nobody, texts, by_period = _fit_by_position(split, fitter, end)
         rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
         shipped = fitter.parts(split.known, end, None, nobody, texts)
         bundle = load_bundle_parts(shipped, split.known, config, None)
         return replace(bundle, rankers={name: LambdaMart.load(folder) for name, folder in rankers.items()})
 
 
+def rows_in_memory(split: Split, config: Config, ranker: str, *, work: Path, progress: Progress = silent) -> Rows:
+    """The rows that `train_in_memory` trains a ranker on, of all periods, one after the other.
+
+    Raises:
+        LeakError: a source knew the ranker's labels.
+    """
+    end = split.known.interactions.times[-1] + JUST_AFTER
+    with alone(work), limit_threads(config.training.n_threads):
+        fitter = Fitter(config, Stages(work, progress))
+        _, _, by_period = _fit_by_position(split, fitter, end)
+        return Rows.stacked([Rows.load(folder) for folder in _ranker_rows(ranker, split, by_period, fitter)])
+
+
+def _fit_by_position(split: Split, fitter: Fitter, end: np.datetime64) -> tuple[Path, Path, list[Places]]:
+    """Profiles of nobody, the texts, and the parts of each period."""
+    texts = fitter.texts(split.known, load_encoder(fitter.config.text, fitter.config.training.n_threads), NO_REVIEWS)
+    nobody = fitter.run("nobody", {"at": str(end)}, lambda folder: Profiles.nobody(end).save(folder))
+    by_period = [fitter.parts(period.known, period.start, None, nobody, texts, Seen(period.seen, nobody)) for period in split.periods]
+    return nobody, texts, by_period
+
+
 def _fit_ranker(name: str, split: Split, by_period: list[Places], fitter: Fitter) -> Path:
     """The folder of one ranker, trained on the rows of all periods."""
     config = fitter.config.rankers[name]
-    by_time = split.as_of is not None
-    folders = [
-        _rows(name, period, period.start if by_time else None, places, fitter)
-        for period, places in zip(split.periods, by_period, strict=True)
-    ]
-    rows = [Rows.load(folder) for folder in folders]
-    sources = tuple(fitter.config.strategies[config.train_on].sources)
-    for period, part in zip(split.periods, rows, strict=True):
-        check_leaks(sources, part.recalls, part.later, str(period.start))
+    folders = _ranker_rows(name, split, by_period, fitter)
 
     def make(folder: Path) -> None:
-        names = feature_names(fitter.config)
+        names, rows = feature_names(fitter.config), [Rows.load(folder) for folder in folders]
         seed, n_threads = fitter.seed(f"ranker-{name}"), fitter.config.training.n_threads
         fit_lambdamart(rows, names, config, seed=seed, n_threads=n_threads, progress=fitter.stages.progress).save(folder)
 
     return fitter.run(f"ranker-{name}", {"rows": [folder.name for folder in folders], "ranker": config.model_dump()}, make)
 
 
+def _ranker_rows(name: str, split: Split, by_period: list[Places], fitter: Fitter) -> list[Path]:
+    """Folders of one ranker's rows by period, after the leak alarm kept silent."""
+    by_time, sources = split.as_of is not None, tuple(fitter.config.strategies[fitter.config.rankers[name].train_on].sources)
+    folders = [
+        _rows(name, period, period.start if by_time else None, places, fitter)
+        for period, places in zip(split.periods, by_period, strict=True)
+    ]
+    for period, folder in zip(split.periods, folders, strict=True):
+        part = Rows.load(folder)
+        check_leaks(sources, part.recalls, part.later, str(period.start))
+    return folders
+
+
 def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places: Places, fitter: Fitter) -> Path:
     ranker = fitter.config.rankers[name]
     strategy = fitter.config.strategies[ranker.train_on]
     queries = [
-        (query.customer, str(query.time), query.context, query.wanted.tolist(), query.forgotten.tolist()) for query in period.queries
+        (query.customer, str(query.time), query.context, query.wanted.tolist(), query.forgotten.tolist(), sorted(query.shown.items()))
+        for query in period.queries
     ]
     later = {customer: items.tolist() for customer, items in period.later.items()}
     inputs = {
@@ -200,7 +281,7 @@ def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places:
     }
 
     def make(folder: Path) -> None:
-        bundle = load_bundle_parts(places, period.known, fitter.config, as_of)
+        bundle = fitter.bundle(places, period.known, as_of)
         rng = np.random.default_rng(fitter.seed(f"rows-{name}-{period.start}"))
         with limit_threads(1):
             rows = make_rows(bundle, strategy, period.queries, dict(period.later), ranker.negatives_per_query, rng, fitter.stages.progress)
@@ -218,8 +299,8 @@ def _feature_shift(split: Split, learned: Places, shipped: Places, fitter: Fitte
     customers = np.sort(rng.choice(customers, min(N_SHIFT_CUSTOMERS, len(customers)), replace=False))
 
     def make(folder: Path) -> None:
-        before = load_bundle_parts(learned, period.known, fitter.config, period.start)
-        after = load_bundle_parts(shipped, split.known, fitter.config, split.as_of)
+        before = fitter.bundle(learned, period.known, period.start)
+        after = fitter.bundle(shipped, split.known, split.as_of)
         shift = {}
         for name, ranker in fitter.config.rankers.items():
             strategy = fitter.config.strategies[ranker.train_on]

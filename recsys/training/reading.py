@@ -75,6 +75,7 @@ def fit_review_weights(runner: Runner, known: Dataset, base: TextEncoder) -> Rev
         "positive": config.data.positive_events,
         "reviews": read_reviews(known).fingerprint,
         "settings": config.reviews.model_dump(),
+        "whiten": config.text.whiten,
         "period": config.training.ranking_period_days,
         "n_validation": config.finetune.n_validation,
     }

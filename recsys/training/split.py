@@ -9,6 +9,7 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.data.dataset import Dataset
+from recsys.data.exposures import Shown
 from recsys.data.leave_last import LeftOut, leave_last
 from recsys.data.thinning import cut_down
 from recsys.errors import DataError
@@ -30,6 +31,7 @@ class LabelledQuery:
     context:  items looked at
     wanted:   items that followed; int32
     forgotten: items of the customer's past that were cut away: known to be no discovery, though nothing else of them is; int32
+    shown:    of what the customer was shown while it could be wanted, by item the best position, 1 = first
     """
 
     customer: int
@@ -37,6 +39,7 @@ class LabelledQuery:
     context: tuple[int, ...]
     wanted: Ints
     forgotten: Ints = field(default_factory=lambda: NOTHING)
+    shown: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,10 @@ def split_by_time(dataset: Dataset, as_of: np.datetime64, config: Config, rng: n
         before = dataset.before(start)
         seen = _thinned(before, config)
         forgotten = _forgotten(before, seen, config)
+        shown = Shown.between(dataset, start, start + length)
         queries = [
-            replace(query, forgotten=forgotten.get(query.customer, NOTHING)) for query in _customer_queries(wanted, start, config, rng)
+            replace(query, forgotten=forgotten.get(query.customer, NOTHING), shown=shown.to(query.customer))
+            for query in _customer_queries(wanted, start, config, rng)
         ]
         queries += _guest_queries(labels, config, len(wanted), rng)
         periods.append(RankingPeriod(start, before, seen, tuple(queries), later))

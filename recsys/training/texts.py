@@ -15,6 +15,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.reviews import Reviews, read_reviews
 from recsys.text.index import VectorIndex
 from recsys.text.pooling import distinct_rows, pool_reviews, review_weights, unit, weighted_means
+from recsys.text.whitening import Whitening
 from recsys.training.next_item import RECENT, NextItem, draw_sample
 from recsys.training.split import positive_lines
 from recsys.types import Flags, Floats, Ints
@@ -108,17 +109,21 @@ def _encoded(known: Dataset, read: Read, encode: Encode) -> ShopTexts:
     return ShopTexts(text_of_item.astype(np.int32), documents, read, np.concatenate([documents[:0], *parts]))
 
 
-def build_texts(shop: ShopTexts, weights: ReviewWeights, build: Callable[[Floats], VectorIndex]) -> ItemTexts:
-    """Embeddings of items and customers, indexed. build: makes an index of vectors."""
+def build_texts(shop: ShopTexts, weights: ReviewWeights, build: Callable[[Floats], VectorIndex], *, whiten: bool) -> ItemTexts:
+    """Embeddings of items and customers, indexed. build: makes an index of vectors; whiten: see `TextConfig`"""
     is_reviewed = np.zeros(len(shop.text_of_item), np.bool_)
     if weights.item > 0:
         is_reviewed[shop.read.reviews.items[shop.read.of_item]] = True
     items, row_of_item = distinct_rows(shop.text_of_item, is_reviewed)
     embeddings = shop.item_embeddings(items, weights.item)
-    index = build(embeddings)
-    if not weights.customer:
-        return ItemTexts(row_of_item, embeddings, index)
-    return ItemTexts(row_of_item, embeddings, index, Written(*shop.customer_embeddings(), weights.customer))
+    whitening = Whitening.fit(shop.documents) if whiten else None
+    if whitening is not None:
+        embeddings = whitening.apply(embeddings)
+    written = None
+    if weights.customer:
+        customers, directions = shop.customer_embeddings()
+        written = Written(customers, directions if whitening is None else whitening.facing(directions), weights.customer)
+    return ItemTexts(row_of_item, embeddings, build(embeddings), written, whitening)
 
 
 def choose_weights(known: Dataset, config: Config, encode: Encode, rng: np.random.Generator) -> ReviewWeights:
@@ -140,15 +145,20 @@ def choose_weights(known: Dataset, config: Config, encode: Encode, rng: np.rando
         return given
     shop = _encoded(past, read, encode)
     sample = draw_sample(len(known.items), held_out, rng)
-    return _best(shop, NextItem.of(held_out, sample, RECENT), sample, customers, settings)
+    whitening = Whitening.fit(shop.documents) if config.text.whiten else None
+    return _best(shop, whitening, NextItem.of(held_out, sample, RECENT), sample, customers, settings)
 
 
-def _best(shop: ShopTexts, task: NextItem, sample: Ints, customers: Ints, settings: ReviewsConfig) -> ReviewWeights:
+def _best(
+    shop: ShopTexts, whitening: Whitening | None, task: NextItem, sample: Ints, customers: Ints, settings: ReviewsConfig
+) -> ReviewWeights:
     """First the weight in items, then that in customers."""
     items = {weight: shop.item_embeddings(sample, weight) for weight in _tried(settings.item_weight, ITEM_WEIGHTS)}
+    writers, directions = shop.customer_embeddings()
+    if whitening is not None:
+        items, directions = {weight: whitening.apply(embeddings) for weight, embeddings in items.items()}, whitening.facing(directions)
     by_item = {weight: task.hits(embeddings) for weight, embeddings in items.items()}
     item = _clearly_best(by_item)
-    writers, directions = shop.customer_embeddings()
     written = np.zeros((len(customers), directions.shape[1]), np.float32)
     wrote = np.isin(customers, writers)
     written[wrote] = directions[np.searchsorted(writers, customers[wrote])]

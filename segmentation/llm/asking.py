@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -75,11 +75,12 @@ def ask(task: Task[T], texts: Sequence[str], cache: LabelCache, progress: Progre
     run.round(distinct, again=False)
     run.round([text for text in distinct if text in run.invalid], again=True)
     outcomes = {text: run.outcome(text) for text in distinct}
-    _check_any(task, outcomes.values(), run)
-    nothing: Outcome[T] = Outcome(None, _NOTHING, EMPTY)
     counts = Counter(outcome.reason for outcome in outcomes.values())
     failed = sum(counts[reason] for reason in (TOO_LONG, UNREACHABLE, REJECTED, DENIED))
-    return [outcomes.get(text, nothing) for text in texts], replace(run.usage, refused=counts[REFUSED], failed=failed)
+    usage = replace(run.usage, refused=counts[REFUSED], failed=failed)
+    _check_any(task, counts, run, usage)
+    nothing: Outcome[T] = Outcome(None, _NOTHING, EMPTY)
+    return [outcomes.get(text, nothing) for text in texts], usage
 
 
 class _Run(Generic[T]):
@@ -133,11 +134,11 @@ class _Run(Generic[T]):
         return self._valid.get(text) or Outcome(None, _NOTHING, self._failures.get(text, REFUSED))
 
 
-def _check_any(task: Task[T], outcomes: Iterable[Outcome[T]], run: _Run[T]) -> None:
-    reasons = Counter(outcome.reason for outcome in outcomes)
+def _check_any(task: Task[T], reasons: Counter[str], run: _Run[T], usage: Usage) -> None:
     if not reasons or reasons[""]:
         return
     counted = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     said = f"; for example {next(iter(run.invalid.values()))[:60]!r}" if run.invalid else ""
     why = f"; {run.detail}" if run.detail else ""
-    raise LanguageModelError(f"{task.title}: {task.model} gave no valid answer for any of {reasons.total()} texts ({counted}){why}{said}")
+    reason = f"{task.title}: {task.model} gave no valid answer for any of {reasons.total()} texts ({counted}){why}{said}"
+    raise LanguageModelError(reason, usage)

@@ -21,6 +21,7 @@ from segrec.recovery.score import Score
 from segrec.recovery.subject import Subject
 from segrec.recovery.table import score_notes, score_table, scores_to_json, scores_to_markdown
 from segrec.recovery.texts import score_texts
+from segrec.recovery.voices import score_voices
 
 __all__ = ["Score", "score_notes", "score_subject", "score_table", "score_world", "scores_to_json", "scores_to_markdown"]
 
@@ -58,7 +59,8 @@ def score_subject(subject: Subject, shop: Path, cache: Path, progress: Progress)
     config = subject.bundle.config
     rng = np.random.default_rng(config.training.seed)
     home = answers(subject, config.evaluation.strategy, LOOKS_AT, progress)
-    scores = [*score_customers(subject, rng), *score_texts(subject, shop, cache, rng, progress), *score_ranking(subject, home, rng)]
+    scores = [*score_customers(subject, rng), *score_texts(subject, shop, cache, rng, progress), *score_voices(subject, rng)]
+    scores += score_ranking(subject, home, rng)
     if config.evaluation.discovery_strategy is not None:
         discovery = answers(subject, config.evaluation.discovery_strategy, LOOKS_AT, progress)
         scores += [*score_discovery(subject, discovery, rng), score_price(subject, discovery, rng)]

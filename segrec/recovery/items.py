@@ -32,6 +32,7 @@ TRUE_CAUSES = {
     ReasonCode.BOUGHT_BEFORE: frozenset({oracle.BOUGHT_BEFORE}),
     ReasonCode.BOUGHT_TOGETHER: frozenset({oracle.BOUGHT_TOGETHER}),
     ReasonCode.SIMILAR_TEXT: _LIKED,
+    ReasonCode.MENTIONED: _LIKED,
     ReasonCode.SIMILAR_CUSTOMERS: _LIKED,
     ReasonCode.OFTEN_NEXT: _LIKED | {oracle.BOUGHT_TOGETHER},
     ReasonCode.POPULAR_IN_SEGMENT: frozenset({oracle.PERSONA}),

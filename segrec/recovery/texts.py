@@ -1,6 +1,6 @@
 """What embeddings tell of reviews: sentiment and aspects as planted, and how the purchase pleased that a review speaks of.
 
-The product has no heads that read reviews; linear probes on its encoder stand in for them, one for each language.
+Read by linear probes on the encoder, one for each language. What the product's own reading makes of customers is in `voices`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LANGUAGES = {False: "English", True: "Chinese"}
 _C = 0.03
 """Inverse strength of the L2 penalty on the weights of standardised embeddings."""
 
-_PROBE = "a linear probe on the encoder, as the product has no head yet"
+_PROBE = "by a linear probe on the encoder"
 _READ = "it is read from the text itself, so in a null world too"
 
 

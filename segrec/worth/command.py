@@ -31,6 +31,7 @@ def worth(
     n_shuffles: Annotated[int, typer.Option("--shuffles", min=0, help="How many shuffled variants.")] = 2,
     n_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each variant at each cut, averaged.")] = 1,
     lengths: Annotated[str, typer.Option(help="Baskets that histories are cut down to, with commas between.")] = "1,2,3,5",
+    customers: Annotated[int | None, typer.Option(min=1, help="Customers measured with whole histories at each cut, at most.")] = None,
     thin_customers: Annotated[int, typer.Option(min=1, help="Customers measured with histories of each such length, at most.")] = 500,
     work: Annotated[Path, typer.Option(help="Folder of what is kept: a run that was stopped goes on where it was.")] = Path(".worth"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
@@ -46,8 +47,8 @@ def worth(
     if settings.llm.is_set:
         variants.append(Variant(UNTOLD))
     with steps() as progress, language_model(settings, dataset) as model:
-        study = Study(dataset, settings, work, baskets, thin_customers, n_seeds, model, progress)
-        found = {(str(cut), variant.name): found_of(study, cut, variant) for cut in cuts(study, n_cuts) for variant in variants}
+        study = Study(dataset, settings, work, baskets, thin_customers, customers, n_seeds, model, progress)
+        found = {(str(at.cut), variant.name): found_of(at, variant) for at in cuts(study, n_cuts) for variant in variants}
     tables = _pooled(found, [variant.name for variant in variants])
     tables += thin(tables)
     took = next(iter(found.values())).took[0]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.bundle import Bundle, Histories
 from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.data.thinning import basket_numbers
 from recsys.data.thinning import cut_down as thinned
+from recsys.training.customers import purchases
 from recsys.training.split import positive_lines
 from recsys.types import Interactions
+from segmentation.model import SegmentationModel
 
 FIFTHS = ("1 (thinnest)", "2", "3", "4", "5 (longest)")
 
@@ -30,6 +36,22 @@ def cut_down(dataset: Dataset, cut: np.datetime64, n: int, config: Config) -> Da
     """
     bought = positive_lines(dataset.before(cut), config)
     return thinned(dataset, bought, np.full(len(dataset.customers), n))
+
+
+def shortened(bundle: Bundle, path: Path, dataset: Dataset, n: int) -> Bundle:
+    """A bundle to whose customers only their last `n` baskets are known, with the profiles that such customers would have been given.
+
+    What all models were made of stays as it is. path: where the bundle was loaded from; dataset: the shop that it was trained on
+
+    Raises:
+        ValueError: the bundle has no time, so no basket is the last one.
+    """
+    if bundle.as_of is None:
+        raise ValueError("a bundle from a split by position has no time before which baskets could be the last")
+    known = cut_down(dataset, bundle.as_of, n, bundle.config).before(bundle.as_of)
+    n_customers = len(known.customers)
+    profiles = SegmentationModel.load(path / "segmentation").assign(purchases(known, bundle.config), n_customers, bundle.as_of)
+    return replace(bundle, histories=Histories.of_interactions(known.interactions, n_customers), profiles=profiles)
 
 
 def fifths(sizes: NDArray[np.int64]) -> list[str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.bundle import Bundle
 from recsys.config import Config
 from recsys.customer_config import LanguageModelConfig
 from recsys.data.dataset import Dataset
 from recsys.training.customers import Customers
 from recsys.training.parts import Fitter, Seen
 from segmentation.profile import Profiles
+from segrec.worth.remembering import Memory
 
 WITH, WITHOUT, SHUFFLED, UNTOLD = "with", "without", "shuffled", "without language model"
 SEATS = 1 << 16
@@ -76,9 +79,15 @@ def donors_of(has_bought: NDArray[np.bool_], shuffle: int) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class RegroupingFitter(Fitter):
-    """Fits every part as the product does, on the groups of a variant; parts that know no groups are shared by all variants."""
+    """Fits every part as the product does, on the groups of a variant; what knows no groups is shared by all variants."""
 
     variant: Variant
+    memory: Memory
+
+    def bundle(self, places: Mapping[str, Path], known: Dataset, as_of: np.datetime64 | None) -> Bundle:
+        """As the product's, whose sources need not propose twice."""
+        made_of = {name: f"{places[f'sources/{name}'].name} {places['texts'].name}" for name in self.config.sources}
+        return self.memory.of(super().bundle(places, known, as_of), made_of)
 
     def parts(
         self,

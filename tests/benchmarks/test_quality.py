@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lines import write_shop
+from ring import N_CUSTOMERS, SETTINGS, write_ring
 
 from benchmarks.quality import __main__ as command
 from benchmarks.quality.leave_one_out import measure
@@ -17,48 +17,10 @@ from recsys.data.dataset import Dataset
 from recsys.training.stages import silent
 from recsys.types import Candidates
 
-N_ITEMS, N_CUSTOMERS, N_BOUGHT = 24, 90, 6
-SETTINGS = """
-default_strategy = "next"
-choose = []
-evaluation = { strategy = "next", discovery_strategy = "next" }
-[sources]
-repurchase = false
-als = false
-covisit = false
-content = false
-popular = false
-popular_7d = false
-popular_segment = false
-order = { kind = "covisit", unit = "sequence", backward = 0, popularity_exponent = 0, half_life_days = 1e9, seed_half_life_items = 0.2 }
-sales = { kind = "popular" }
-[strategies]
-home = false
-product = false
-discovery = false
-[strategies.next]
-sources = { order = 20, sales = 20 }
-ranker = "next"
-filters = ["bought"]
-[rankers]
-home = false
-discovery = false
-[rankers.next]
-train_on = "next"
-n_trees = 20
-min_data_in_leaf = 5
-"""
-
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Items stand in a ring; everybody starts somewhere and takes the next one every day."""
-    lines = [
-        {"customer_id": f"c{customer}", "item_id": f"i{(customer + day) % N_ITEMS:02d}", "day": day + customer / 100}
-        for customer in range(N_CUSTOMERS)
-        for day in range(N_BOUGHT)
-    ]
-    return write_shop(tmp_path_factory.mktemp("ring") / "shop", lines)
+    return write_ring(tmp_path_factory.mktemp("ring") / "shop")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from benchmarks.understanding.aspects import around
 from benchmarks.understanding.chinese import write_trunk as write_chinese
 from benchmarks.understanding.distilled import compare
 from benchmarks.understanding.few_shot import N_DRAWS, draws, mean_scores
+from benchmarks.understanding.label_errors import Erring
 from benchmarks.understanding.labelled import MOODS, Texts, chinese, distinct, draw, resembles
 from segmentation.llm.language_model import Answer, Answers, Prompt
 
@@ -121,7 +122,7 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes that a test has time for."""
-    for module in ("chinese", "few_shot", "aspects", "distilled"):
+    for module in ("chinese", "few_shot", "aspects", "distilled", "label_errors"):
         monkeypatch.setattr(f"benchmarks.understanding.{module}.MAX_TOKENS", 16)
     for module in ("chinese", "few_shot", "distilled"):
         monkeypatch.setattr(f"benchmarks.understanding.{module}.N_ASKED", 40)
@@ -129,7 +130,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.text.classes.N_RESAMPLES", 20)
 
 
-@pytest.mark.parametrize("what", sorted(set(RUNS) - {"distilled"}))
+@pytest.mark.parametrize("what", sorted(set(RUNS) - {"distilled", "label-errors"}))
 def test_each_command_prints_the_probe_beside_tf_idf(
     what: str, data: Path, trunk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +152,46 @@ def test_without_a_language_model_it_says_what_to_install(
     monkeypatch.setattr(distilled, "PACKAGE", "no_such_package")
     assert main(["distilled", "--data", str(tmp_path), "--work", str(tmp_path)]) == 0
     assert "no-such-package" in capsys.readouterr().out
+
+
+def _write_world(folder: Path) -> Path:
+    """Customers who write one review and one message a day; of every three one is bad, one so-so, one good."""
+    rng = np.random.default_rng(1)
+    for name in ("shop", "truth"):
+        (folder / name).mkdir(parents=True)
+    moods, intents = np.arange(240) % 3 - 1, np.array(["buy", "hesitate", "leave", "service"])[np.arange(240) % 4]
+    keys = pd.DataFrame({"customer_id": [f"c{row % 60}" for row in range(240)], "item_id": "i"})
+    keys["event_time"] = pd.date_range("2024-01-01", periods=240, tz="UTC")
+    said = {-1: "awful", 0: "plain", 1: "lovely"}
+    reviews = keys.assign(text=[f"{said[mood]} {' '.join(rng.choice(THINGS, 4))}" for mood in moods], rating=moods * 2.0 + 3)
+    reviews.to_parquet(folder / "shop" / "reviews.parquet")
+    keys.assign(sentiment=moods).to_parquet(folder / "truth" / "reviews-00000.parquet")
+    messages = keys.assign(text=[f"{intent} {' '.join(rng.choice(THINGS, 4))}" for intent in intents]).drop(columns="item_id")
+    messages.to_parquet(folder / "shop" / "messages.parquet")
+    keys.drop(columns="item_id").assign(intent=intents).to_parquet(folder / "truth" / "messages-00000.parquet")
+    return folder
+
+
+def test_errors_of_labels_are_measured_on_a_planted_world(trunk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["label-errors", "--work", str(tmp_path / "work"), "--trunk", str(trunk), "--world"]
+    assert main([*arguments, str(tmp_path / "nowhere")]) == 0
+    assert "segrec synthetic make" in capsys.readouterr().out
+    assert main([*arguments, str(_write_world(tmp_path / "world"))]) == 0
+    printed = capsys.readouterr().out
+    for said in ("moods: 60 texts", "stars and labels, no labels", "labels alone, 0% of them wrong", "intents: 60 texts"):
+        assert said in printed
+
+
+def test_a_simulated_model_errs_about_as_many_as_it_should_and_always_the_same() -> None:
+    prompts = [Prompt("?", f"text {row}") for row in range(1000)]
+    meant = {prompt.text: "good" for prompt in prompts}
+
+    def wrong(error: float) -> set[int]:
+        return {number for number, answer in Erring(meant, error).choose(prompts, ("bad", "so-so", "good")) if answer.text != "good"}
+
+    assert wrong(0.0) == set()
+    assert 250 < len(wrong(0.3)) < 350
+    assert wrong(0.1) < wrong(0.3) == wrong(0.3)
 
 
 class _ByWord:

@@ -34,7 +34,8 @@ def fit(seed: int = 3) -> LambdaMart:
     wanted = (rows[:, 0] > 0.8) & (rows[:, 2] < 1)
     recalls = np.empty((0, 1), np.float32)
     sizes = np.full(N_QUERIES, N_ROWS, np.int32)
-    table = Rows(rows, wanted.astype(np.uint8), sizes, recalls, recalls, np.arange(N_QUERIES, dtype=np.int32), sizes)
+    unshown = np.zeros(len(rows), np.int32)
+    table = Rows(rows, wanted.astype(np.uint8), unshown, sizes, recalls, recalls, np.arange(N_QUERIES, dtype=np.int32), sizes)
     return fit_lambdamart([table], NAMES, CONFIG, seed=seed, n_threads=1, progress=silent)
 
 

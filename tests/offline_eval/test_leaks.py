@@ -76,19 +76,19 @@ def fitting(count: Callable[[Dataset, np.datetime64], Any]) -> Fit:
 
 
 def test_what_is_fitted_on_the_past_passes_and_what_knows_more_is_named(shop: Path, tmp_path: Path) -> None:
-    honest = refit(shop, [CUT, END], fitting(lambda data, time: [len(data.before(time).interactions)]), tmp_path / "honest")
+    honest = refit(Dataset.load(shop), [CUT, END], fitting(lambda data, time: [len(data.before(time).interactions)]), tmp_path / "honest")
     assert honest.check.findings == ()
     assert set(honest.whole) == {CUT, END}
     leaky = fitting(lambda data, time: np.bincount(data.interactions.items, minlength=3)[None])
     columns = {"sources/popular/counts.npy": ["of a", "of b", "of c"]}
-    (finding,) = refit(shop, [CUT, END], leaky, tmp_path / "leaky", columns).check.findings
+    (finding,) = refit(Dataset.load(shop), [CUT, END], leaky, tmp_path / "leaky", columns).check.findings
     assert finding.where == "sources/popular"
     assert "after 2024-01-11: counts.npy (1 of 1 rows differ, in of b, of c)" in finding.what  # as of END nothing follows
 
 
 def test_a_part_that_is_never_the_same_cannot_be_judged(shop: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng()
-    (finding,) = refit(shop, [CUT], fitting(lambda data, time: rng.random(3)), tmp_path / "work").check.findings
+    (finding,) = refit(Dataset.load(shop), [CUT], fitting(lambda data, time: rng.random(3)), tmp_path / "work").check.findings
     assert "differs between two trainings on the same shop" in finding.what
 
 
@@ -96,7 +96,7 @@ def test_a_training_that_finds_its_own_leak_is_told(shop: Path, tmp_path: Path) 
     def fit(dataset: Dataset, time: np.datetime64, work: Path) -> Path:
         raise LeakError("source 'als' knew the labels")
 
-    refitted = refit(shop, [CUT], fit, tmp_path / "work")
+    refitted = refit(Dataset.load(shop), [CUT], fit, tmp_path / "work")
     assert [finding.what for finding in refitted.check.findings] == ["source 'als' knew the labels"]
     assert refitted.whole == {}
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offline_eval.lists import Kept, Lists, notices, read_lists, write_lists
+from offline_eval.lists import Kept, Lists, Notice, notices, read_lists, told, write_lists
 from recsys.errors import DataError
 from recsys.types import Query
 
@@ -68,6 +68,22 @@ def test_equal_scores_go_by_item_id_in_whatever_order_the_file_is_and_are_counte
         lists = read_lists(write(tmp_path / f"l{number}.csv", order))["all purchases"][f"l{number}"]
         assert lists.of == {"c": ("a", "b", "c")}
         assert [(notice.count, notice.what.split()[0]) for notice in lists.notices] == [(2, "scores")]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_customer_whose_scores_stand_in_two_places_is_one_list_and_counted(tmp_path: Path, ending: str) -> None:
+    blocks = [("ann", "a", 3.0), ("ann", "b", 1.0), ("bob", "a", 1.0), ("ann", "c", 2.0), ("guy", "c", 1.0)]
+    rows: list[dict[str, object]] = [{"customer_id": customer, "item_id": item, "score": score} for customer, item, score in blocks]
+    lists = read_lists(write(tmp_path / f"l.{ending}", rows))["all purchases"]["l"]
+    assert lists.of == {"ann": ("a", "c", "b"), "bob": ("a",), "guy": ("c",)}
+    assert [(notice.count, notice.example, "in several places" in notice.what) for notice in lists.notices] == [(1, "ann", True)]
+
+
+def test_systems_that_take_turns_in_a_file_are_no_customers_in_two_places(tmp_path: Path) -> None:
+    turns = [("ann", "one"), ("ann", "two"), ("bob", "one"), ("bob", "two"), ("ann", "three")]
+    rows: list[dict[str, object]] = [{"customer_id": c, "item_id": "a", "score": 1.0, "system": system} for c, system in turns]
+    found = read_lists(write(tmp_path / "l.csv", rows))["all purchases"]
+    assert {system: lists.notices for system, lists in found.items()} == {"one": (), "two": (), "three": ()}
 
 
 def test_gaps_between_ranks_are_counted(tmp_path: Path) -> None:
@@ -130,6 +146,11 @@ def test_all_that_changes_what_figures_mean_is_counted() -> None:
     assert [notice.what.split(",")[0] for notice in unknown] == ["lists are longer than 1; the rest is not read"]
     (places,) = [n for n in notices("theirs", lists, {"ann", "bob", "eve"}, {"a", "b", "c"}, 3) if "does not have" in n.what]
     assert (places.count, places.example) == (1, "nowhere")
+
+
+def test_what_systems_have_in_common_is_told_once() -> None:
+    found = [Notice(system, count, "lists are short", "ann") for system, count in (("a", 2), ("b", 1), ("c", 2))]
+    assert told(found) == ["a, c: 2 lists are short, for example 'ann'", "b: 1 lists are short, for example 'ann'"]
 
 
 def test_lists_answer_as_a_system_and_a_system_is_remembered() -> None:

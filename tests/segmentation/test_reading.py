@@ -13,6 +13,7 @@ from sayings import AS_OF, ASKING, FEELINGS, START, THINGS, HeadReader, WordRead
 
 from recsys.config import TextConfig
 from recsys.text.encoder import load_encoder
+from segmentation.entities import Gazetteer
 from segmentation.errors import SegmentationError
 from segmentation.reading import VoiceModel, fit_voice
 from segmentation.voice import Voices
@@ -184,7 +185,7 @@ def test_a_text_of_the_future_is_refused(plain: VoiceModel) -> None:
     with pytest.raises(ValueError, match="not before as_of"):
         _fit(late)
     with pytest.raises(ValueError, match="before this model was fitted"):
-        plain.read(Writings.nothing(), 1, START, WordReader())
+        plain.read(shop().take(slice(0)), 1, START, WordReader())
 
 
 def test_deleting_everything_later_changes_nothing(tmp_path: Path) -> None:
@@ -228,10 +229,38 @@ def test_few_texts_have_no_trend_and_more_texts_more_confidence(plain: VoiceMode
 
 
 def test_a_voice_depends_on_no_other_customers_texts(plain: VoiceModel) -> None:
+    def said(writings: Writings) -> tuple[list[float], list[str]]:
+        voice = _read(plain, writings).of(7)
+        assert voice is not None
+        assert voice.mood is not None
+        likely, liked = [intent.probability for intent in voice.intents], [need.polarity for need in voice.needs]
+        return [voice.mood.score, voice.mood.trend, *likely, *liked], [need.aspect for need in voice.needs]
+
     everything = shop()
-    among, alone = _read(plain, everything), _read(plain, everything.take(everything.customers == 7))
-    np.testing.assert_allclose(among.columns()[1][7], alone.columns()[1][7], atol=1e-6)
-    assert alone.of(8) is None
+    among, alone = said(everything), said(everything.take(everything.customers == 7))
+    np.testing.assert_allclose(among[0], alone[0], atol=1e-6)
+    assert among[1] == alone[1]
+    assert _read(plain, everything.take(everything.customers == 7)).of(8) is None
+
+
+def test_what_customers_name_is_counted_in_texts_the_most_named_first(plain: VoiceModel) -> None:
+    listed = Gazetteer(["Northwind"], ["Copper kettle", "Velvet chair"])
+    texts = ["northwind, Northwind!", "My northwind copper kettle cost $5", "northwind again", "a velvet chair", "lovely"]
+    days = START + np.arange(5).astype("timedelta64[D]")
+    voices = plain.read(Writings.in_order([0, 0, 0, 1, 2], texts, days, [np.nan] * 5, [0] * 5), 3, AS_OF, WordReader(), listed)
+    named = [[(named.kind, named.value, named.n_texts) for named in voice.named] for number in range(3) if (voice := voices.of(number))]
+    assert named[0] == [("brand", "Northwind", 3), ("price", "5.00 USD", 1), ("product", "Copper kettle", 1)]
+    assert named[1:] == [[("product", "Velvet chair", 1)], []]
+    assert [named.last_time.day for named in voices.named.of(0)] == [3, 2, 2]
+
+
+def test_a_customer_who_names_everything_is_known_by_what_it_names_most(plain: VoiceModel) -> None:
+    texts = [f"it was ${price}" for price in range(1, 30)] + ["and $7 it was"]
+    days = START + np.arange(30).astype("timedelta64[D]")
+    voice = _read(plain, Writings.in_order([0] * 30, texts, days, [np.nan] * 30, [0] * 30)).of(0)
+    assert voice is not None
+    assert [named.value for named in voice.named[:3]] == ["7.00 USD", "29.00 USD", "28.00 USD"]
+    assert len(voice.named) == 20
 
 
 def test_equal_texts_of_one_customer_count_once_and_empty_ones_not_at_all(plain: VoiceModel) -> None:
@@ -279,7 +308,7 @@ def test_without_a_word_nothing_is_learnt_and_nothing_is_said(texts: list[str]) 
     model = _fit(writings)
     assert (model.sentiment, model.intent, model.needs) == (None, None, None)
     voices = _read(model, writings)
-    assert voices.columns()[0] == Voices.nothing(1).columns()[0]
+    assert (voices.intents, voices.aspects, voices.named.things) == ((), (), ())
     assert all(voice is None or voice.mood is None for voice in map(voices.of, range(N)))
 
 

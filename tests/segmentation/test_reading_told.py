@@ -69,6 +69,7 @@ def test_without_an_answer_the_fit_goes_on_and_says_so() -> None:
     assert (model.is_complete, facts["failed"]) == (False, ["intent", "needs", "sentiment"])
     assert "nobody there" in facts["problems"]["intent"]
     assert "nobody there" in facts["needs"]["language_model"]
+    assert facts["usage"]["calls"] == facts["usage"]["failed"] > 0  # of sentiment, intent and needs
     voice = _read(model, shop()).of(2)
     assert voice is not None
     assert voice.mood is not None

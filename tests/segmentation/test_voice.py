@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segmentation.errors import SegmentationError
-from segmentation.voice import Said, Voices
+from segmentation.voice import Named, Namings, Said, Voices
 
 MAY = np.datetime64("2024-05-01", "us")
 
@@ -31,6 +29,13 @@ def _voices() -> Voices:
         need_aspect=np.array([1, 0], np.int16),
         need_polarity=np.array([-1.0, 1.0], np.float32),
         need=Said(np.array([0.5, 0.25], np.float32), np.array([3, 1], np.int32), np.array([MAY, MAY])),
+        named=Namings(
+            (("brand", "Northwind"), ("price", "5.00 USD")),
+            np.array([0, 1, 2, 2]),
+            np.array([0, 1], np.int32),
+            np.array([3, 1], np.int32),
+            np.array([MAY, MAY]),
+        ),
     )
 
 
@@ -42,6 +47,7 @@ def test_a_voice_has_mood_intents_by_likelihood_and_needs_by_mention() -> None:
     assert voice.mood.last_time == dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     assert [(intent.name, intent.probability) for intent in voice.intents] == [("leave", 0.5), ("buy", 0.125)]
     assert [(need.aspect, need.polarity, need.n_texts) for need in voice.needs] == [("物流", -1.0, 3), ("fit feel", 1.0, 1)]
+    assert voice.named == (Named("brand", "Northwind", 3, dt.datetime(2024, 5, 1, tzinfo=dt.UTC)),)
 
 
 def test_who_wrote_what_cannot_be_read_has_an_empty_voice_and_who_wrote_nothing_has_none() -> None:
@@ -49,17 +55,6 @@ def test_who_wrote_what_cannot_be_read_has_an_empty_voice_and_who_wrote_nothing_
     assert voice is not None
     assert (voice.mood, voice.intents, voice.needs, voice.is_degraded) == (None, (), (), True)
     assert [_voices().of(number) for number in (2, 3, -1)] == [None, None, None]
-
-
-def test_columns_have_names_that_any_table_takes_and_nan_where_nothing_is_known() -> None:
-    names, rows = _voices().columns()
-    assert rows.shape == (3, len(names))
-    assert rows.dtype == np.float64
-    assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"\w+", name) for name in names)
-    assert dict(zip(names, rows[0].tolist(), strict=True))["voice_need_fit_feel"] == 1.0
-    assert dict(zip(names, rows[1].tolist(), strict=True))["voice_texts"] == 1.0
-    assert math.isnan(rows[2, names.index("voice_mood")])
 
 
 def test_who_speaks_of_what() -> None:
@@ -73,14 +68,11 @@ def test_saved_voices_come_back_mapped_and_equal(voices: Voices, tmp_path: Path)
     loaded = Voices.load(tmp_path)
     assert isinstance(loaded.mood_score, np.memmap)
     assert repr([loaded.of(number) for number in range(len(voices))]) == repr([voices.of(number) for number in range(len(voices))])
-    assert loaded.columns()[0] == voices.columns()[0]
-    np.testing.assert_array_equal(loaded.columns()[1], voices.columns()[1])
 
 
 def test_nobody_says_anything() -> None:
     voices = Voices.nothing(3)
     assert (len(voices), [voices.of(number) for number in range(3)]) == (3, [None] * 3)
-    assert voices.columns()[1].shape == (3, 4)
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:

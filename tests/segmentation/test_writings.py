@@ -25,8 +25,8 @@ def test_what_is_written_at_the_time_itself_is_not_before_it() -> None:
 
 
 def test_nothing_is_written_by_nobody() -> None:
-    assert len(Writings.nothing()) == 0
-    assert len(Writings.nothing().before(np.datetime64("2024-01-01"))) == 0
+    nothing = Writings.in_order([], [], [], [], [])
+    assert len(nothing) == len(nothing.before(np.datetime64("2024-01-01"))) == 0
 
 
 @pytest.mark.parametrize(

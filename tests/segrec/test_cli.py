@@ -16,7 +16,7 @@ from recsys.bundle import Bundle
 from segrec import cli
 
 COMMANDS = (
-    *("import", "train", "recommend", "serve", "inspect", "config", "demo", "text finetune", "text similar"),
+    *("import", "train", "tune", "recommend", "serve", "inspect", "config", "demo", "text finetune", "text similar"),
     *("eval run", "eval compare", "eval worth", "eval gate", "eval off-policy", "segment fit", "segment assign", "segment describe"),
     *("synthetic make", "synthetic score", "synthetic simulate", "synthetic customer", "synthetic config"),
 )

@@ -28,8 +28,8 @@ Eval = Callable[..., tuple[int, str, str]]
 def segrec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small_shop: Path) -> Eval:
     """Runs `segrec eval ARGS` on the small shop; gives exit code, stdout, and stderr as one line."""
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["segrec", "eval", *map(str, arguments), "--data", str(small_shop), "--metrics", METRICS])
+    def run(*arguments: object, metrics: str = METRICS) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["segrec", "eval", *map(str, arguments), "--data", str(small_shop), "--metrics", metrics])
         with pytest.raises(SystemExit) as left:
             cli.main()
         out, err = capsys.readouterr()
@@ -40,14 +40,16 @@ def segrec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
 @pytest.fixture(scope="session")
 def theirs(small_bundle: Path, small_shop: Path, shared_folder: Path) -> Path:
-    """The engine's own lists as a file that anybody could have made: scores in place of ranks, rows in no order, no system."""
+    """The engine's own lists as a file that anybody could have made: scores in place of ranks, items in no order, no system."""
     path = shared_folder / "kept.parquet"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["segrec", "eval", "run", str(small_bundle), "--data", str(small_shop), "--lists", str(path), "--json"])
         with pytest.raises(SystemExit):
             cli.main()
     table = pq.read_table(path)
-    rows = table.filter(pc.and_(pc.equal(table["system"], "engine"), pc.equal(table["table"], "all purchases"))).sort_by("item_id")
+    rows = table.filter(pc.and_(pc.equal(table["system"], "engine"), pc.equal(table["table"], "all purchases"))).sort_by(
+        [("customer_id", "ascending"), ("item_id", "ascending")]
+    )
     scores = pc.negate(rows["rank"].cast(pa.float64()))
     out = shared_folder / "theirs.parquet"
     pq.write_table(pa.table({"customer_id": rows["customer_id"], "item_id": rows["item_id"], "score": scores}), out)
@@ -91,6 +93,17 @@ def test_a_bundle_and_its_own_lists_in_a_file_are_equal(segrec: Eval, small_bund
     assert {"overall", "segment", "tier", "stage", "history", "customer", "category"} <= kinds
     assert first["moved"][0]["n_unmoved"] == first["customers"]
     assert first["moved"][1]["items_gained"]
+
+
+def test_every_metric_is_told_of_every_kind_of_slice(segrec: Eval, small_bundle: Path) -> None:
+    metrics = "NDCG@5,Novelty@5,Diversity@5,Miscalibration@5,Coverage@5"
+    code, out, _ = segrec("run", small_bundle, "--json", metrics=metrics)
+    assert code == 0
+    kinds = {"overall", "segment", "tier", "stage", "history", "customer", "category"}
+    told = {(row["metric"], row["slice"].partition("=")[0]) for row in json.loads(out)["results"][0]["figures"]}
+    assert told == {(metric, kind) for metric in metrics.split(",") for kind in kinds}
+    compared = {(row["metric"], row["slice"].partition("=")[0]) for row in json.loads(out)["comparisons"]}
+    assert compared == told
 
 
 def test_all_results_and_lists_are_written_for_others(segrec: Eval, small_bundle: Path, theirs: Path, tmp_path: Path) -> None:
@@ -194,6 +207,7 @@ def test_what_makes_figures_mean_less_is_counted_in_every_report(segrec: Eval, s
         ("lists are shorter than 5", 1, short),
         ("places hold an item that the shop does not have, and are misses", 1, "nowhere"),
         ("lists are longer than 5", len(customers) - 2, next(iter(sorted(set(customers) - {gone, short})))),
+        ("customers have rows in several places of the file, read as one list", 1, customers[2]),
     }
     assert notices == expected
     code, out, _ = segrec("compare", small_bundle, path)
@@ -256,11 +270,13 @@ def test_the_commands_of_the_page_run_as_they_stand(
     (tmp_path / "bundles" / "mine" / "twins").symlink_to(small_bundle.parent)
     (tmp_path / "gate.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0])
     monkeypatch.chdir(tmp_path)
-    commands = re.findall(r"^segrec (?!eval worth).*$", text, re.MULTILINE)
+    commands = re.findall(r"^segrec eval (?!worth).*$", text, re.MULTILINE)
     assert len(commands) == 4
     for command in commands:
-        monkeypatch.setattr("sys.argv", shlex.split(command.replace("2025-06-08", "2024-05-22")))
+        monkeypatch.setattr("sys.argv", shlex.split(re.sub("2025-06-08[^ ]*", "2024-05-22", command)))
         with pytest.raises(SystemExit) as left:
             cli.main()
-        assert not left.value.code, (command, capsys.readouterr().err)
+        out, err = capsys.readouterr()
+        assert not left.value.code, (command, err)
+        assert "…" not in out, command  # a slice whose name is cut short is none
     assert {"report.html", "compared.html", "lists.parquet", "engine.parquet"} <= {path.name for path in tmp_path.iterdir()}

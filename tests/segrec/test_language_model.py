@@ -59,6 +59,11 @@ def test_a_folder_without_a_model_is_named(shop: Dataset, tmp_path: Path) -> Non
         pass
 
 
+def test_a_model_in_a_folder_has_no_price(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="price_in and price_out are what an endpoint asks for"):
+        settings(folder=str(tmp_path), price_in=0.1)
+
+
 def test_columns_of_names_must_be_there(shop: Dataset, nobody: str) -> None:
     pq.write_table(pa.table({"customer_id": ["one"], "surname": ["Miller"]}), shop.folder / "customers.parquet")
     config = settings(endpoint=nobody, model="m", name_columns=["name"])

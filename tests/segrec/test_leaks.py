@@ -123,7 +123,7 @@ def leaks(config: Config, tmp_path: Path) -> Leaks:
 
     def find(shop: Path, **how: Any) -> dict[str, list[str]]:
         shutil.rmtree(tmp_path / "work", ignore_errors=True)
-        checks = find_leaks(shop, config, AS_OF, tmp_path / "work", silent, **how)
+        checks = find_leaks(Dataset.load(shop), config, AS_OF, tmp_path / "work", silent, **how)
         return where(checks)
 
     return find
@@ -186,7 +186,7 @@ def test_segments_fitted_after_the_ranking_period_began_are_named(shop: Path, le
 
 
 def test_features_a_source_and_prices_of_later_are_named_with_file_and_column(shop: Path, config: Config, tmp_path: Path) -> None:
-    checks = find_leaks(shop, config, AS_OF, tmp_path, silent, fitting=peeking("features", "sources/als", "catalogue"))
+    checks = find_leaks(Dataset.load(shop), config, AS_OF, tmp_path, silent, fitting=peeking("features", "sources/als", "catalogue"))
     catalogue, features, als = checks[0].findings
     assert (catalogue.where, features.where, als.where) == ("catalogue", "features", "sources/als")
     assert "prices.npy (" in catalogue.what
@@ -201,6 +201,17 @@ def test_a_split_that_knows_its_labels_is_named(shop: Path, leaks: Leaks) -> Non
         return replace(split, periods=tuple(replace(period, known=dataset.before(period.start + LATER)) for period in split.periods))
 
     assert "training as of 2024-03-27" in leaks(shop, splitting=leaky)["what is fitted"]
+
+
+def test_sources_that_find_labels_far_better_than_what_follows_are_named(shop: Path, leaks: Leaks) -> None:
+    def strange(dataset: Dataset, as_of: np.datetime64, config: Config, rng: np.random.Generator) -> Split:
+        """The product's split, but nobody goes on as before: after the labels customers want what one other customer once bought."""
+        split = split_by_time(dataset, as_of, config, rng)
+        rare = np.flatnonzero(np.bincount(split.periods[0].known.interactions.items, minlength=len(dataset.items)) == 1).astype(np.int32)
+        later = {query.customer: rare for query in split.periods[0].queries}
+        return replace(split, periods=(replace(split.periods[0], later=later), *split.periods[1:]))
+
+    assert leaks(shop, splitting=strange) == {"sources and labels": ["sources of strategy 'home'"]}
 
 
 def late_labels(dataset: Dataset, as_of: np.datetime64, config: Config, rng: np.random.Generator) -> Split:
@@ -222,7 +233,7 @@ def test_a_trunk_that_was_tuned_on_what_came_later_is_named(shop: Path, settings
     trunk = Path(shutil.copytree(settings["text"]["trunk"], tmp_path / "trunk"))
     (trunk / REPORT).write_text(json.dumps({"known_until": str(AS_OF)}))
     config = parse_config({**settings, "text": {**settings["text"], "trunk": str(trunk)}}, "test")
-    checks = find_leaks(shop, config, AS_OF, tmp_path / "work", silent)
+    checks = find_leaks(Dataset.load(shop), config, AS_OF, tmp_path / "work", silent)
     assert where(checks) == {"what is fitted": ["training as of 2024-03-27", "training as of 2024-05-22"]}
     assert "it would know the answers" in checks[0].findings[0].what
 
@@ -287,11 +298,13 @@ def test_a_clean_shop_and_training_pass(segrec: Callable[..., tuple[int, str, st
 def test_each_leak_in_the_tables_is_named(segrec: Callable[..., tuple[int, str, str]], leaky_shop: Path, config_file: Path) -> None:
     code, out, _ = segrec(leaky_shop, "--config", config_file, "--as-of", "2024-05-22", "--json")
     told = json.loads(out)
-    assert (code, told["passed"]) == (1, False)
+    assert (code, told["passed"], told["about"]["as_of"][:10]) == (1, False, "2024-05-22")
+    assert told["about"]["data"]["fingerprint"] == Dataset.load(leaky_shop).fingerprint
+    assert told["about"]["command"].startswith(f"segrec eval leaks {leaky_shop}")
     found = {check["name"]: [finding["where"] for finding in check["findings"]] for check in told["checks"] if check["findings"]}
     assert found == {"repeated lines": ["interactions"], "order of ids": ["place in the items table"], "dates of reviews": ["reviews"]}
 
 
 def test_where_nothing_follows_nothing_can_be_checked(shop: Path, config: Config, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="could leak; choose an earlier"):
-        find_leaks(shop, config, END + DAY, tmp_path, silent)
+        find_leaks(Dataset.load(shop), config, END + DAY, tmp_path, silent)

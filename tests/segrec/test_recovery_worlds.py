@@ -34,6 +34,8 @@ FLOORS = {
     ("sentiment, English", "macro F1"): 0.3,
     ("aspects, English", "mean F1"): 0.38,
     ("satisfaction, English", "Spearman"): 0.0,
+    ("mood", "Spearman"): 0.1,
+    ("needs", "Spearman"): 0.1,
     ("price", "Spearman"): 0.08,
     ("cold items", "AUC"): 0.5,
     ("segment prior", "NDCG@10 gained"): 0.0,

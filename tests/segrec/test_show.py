@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from recsys.bundle import Bundle
-from recsys.types import Query, Reason, ReasonCode, Recommendation, RecommendedItem, RuleEffect, Trace
+from recsys.types import Mention, Query, Reason, ReasonCode, Recommendation, RecommendedItem, RuleEffect, Trace
 from segrec.console import fail, steps
-from segrec.show import key_lines, manifest_tables, recommendation_table, rows_of, rules_table
+from segrec.show import key_lines, manifest_tables, recommendation_json, recommendation_table, rows_of, rules_table
 
 
 def figure(system: str, metric: str, slice_: str, mean: float | None, low: float | None = None) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def test_a_list_shows_the_rules_that_acted_and_what_each_reason_rests_on() -> No
     reasons = (Reason(ReasonCode.SAME_BRAND, name="Acme"), Reason(ReasonCode.BOUGHT_TOGETHER, "i2"), Reason(ReasonCode.POPULAR))
     items = (
         RecommendedItem("i1", 1.0, 1, ("als",), reasons, ("pins.1",)),
-        RecommendedItem("i2", 0.5, 2, ("als",), (Reason(ReasonCode.BOUGHT_BEFORE, "i2"),)),
+        RecommendedItem("i2", 0.5, 2, ("als",), (Reason(ReasonCode.BOUGHT_BEFORE, "i2"),), (), 0.1234),
     )
     trace = Trace("home", "v", "b", rules=(RuleEffect("exclude[0]", 0, 41), RuleEffect("pins.1", 1, 0)))
     answer = Recommendation(Query(2, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)), items, trace)
@@ -76,9 +77,29 @@ def test_a_list_shows_the_rules_that_acted_and_what_each_reason_rests_on() -> No
     console.print(rules_table(answer))
     lines = [" ".join(line.split()) for line in file.getvalue().splitlines()]
     assert "1 Tea (i1) als from a brand bought before: Acme; bought together: Mug; popular pins.1" in lines
-    assert "2 Mug (i2) als bought before" in lines
+    assert "2 Mug (i2) 12.3% als bought before" in lines
     assert "exclude[0] 0 41" in lines
     assert "pins.1 1 0" in lines
+
+
+def test_what_customers_mention_is_quoted_and_a_group_is_called_by_its_name() -> None:
+    time = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    reasons = (
+        Reason(ReasonCode.MENTIONED, "i2", "handle", 0.5, Mention("a fine handle", time, 4)),
+        Reason(ReasonCode.POPULAR_IN_SEGMENT, name="s1", strength=0.3),
+        Reason(ReasonCode.POPULAR_IN_SEGMENT, name="low", strength=0.2),
+    )
+    trace = Trace("home", "v", "b", segment="s1", segment_name="Tea people", tier="low")
+    answer = Recommendation(Query(1, time), (RecommendedItem("i1", 1.0, 1, (), reasons),), trace)
+    ((*_, said, _),) = rows_of(answer, {"i1": "Cup", "i2": "Mug"})
+    assert said == [
+        "4 customers mention handle, as they do of Mug: \u201ca fine handle\u201d",
+        "popular in segment: Tea people",
+        "popular in segment: customers of tier low",
+    ]
+    told = json.loads(json.dumps(recommendation_json(answer, ())))["items"][0]["reasons"]
+    assert told[0]["mention"] == {"quote": "a fine handle", "time": "2024-01-01T00:00:00+00:00", "n_reviewers": 4}
+    assert told[1]["mention"] is None
 
 
 def test_a_list_without_rules_has_no_column_and_no_table_of_them() -> None:

@@ -11,17 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from world import DAY
+from world import DAY, END
 
 from offline_eval.evaluate import Measurements
 from recsys.bundle import Bundle
+from recsys.candidates.popular import PopularSource
 from recsys.config import Config, parse_config
 from recsys.data.dataset import Dataset
-from recsys.types import Interactions
+from recsys.engine import Engine, Snapshot
+from recsys.protocols import Linker, Scorer
+from recsys.types import Interactions, Query, Recommendation, Scored, aware
 from segmentation.llm.usage import Usage
 from segrec import cli
 from segrec.worth.histories import FIFTHS, cut_down, fifths, n_baskets
 from segrec.worth.prices import Took, price_table, took_of
+from segrec.worth.remembering import Memory, sources_of
 from segrec.worth.tables import beside
 from segrec.worth.variants import SHUFFLED, UNTOLD, WITH, WITHOUT, Variant, donors_of
 
@@ -50,6 +54,33 @@ def test_groups_are_as_found_or_one_or_dealt_out_anew(loaded_bundle: Bundle) -> 
     assert np.bincount(dealt.tier).tolist() == np.bincount(found.tier).tolist()
     assert not np.array_equal(dealt.segment, found.segment)
     assert one.expected_value is dealt.expected_value is found.expected_value
+
+
+def test_what_knows_no_groups_proposes_once_for_all_variants(
+    small_bundle: Path, loaded_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, grouped = Memory(), replace(loaded_bundle, profiles=Variant(WITHOUT).regrouped(loaded_bundle.profiles))
+    first, second = (Engine(memory.of(bundle, sources_of(small_bundle))) for bundle in (loaded_bundle, grouped))
+    kinds = {name: [isinstance(source, kind) for kind in (Scorer, Linker)] for name, source in first.bundle.sources.items()}
+    assert kinds["als"] == [True, True]
+    assert kinds["repurchase"] == [False, False]
+
+    def answer(engine: Engine, strategy: str) -> Recommendation:
+        customer = engine.bundle.customers.ids[0]
+        asked = Query(5, aware(END - 28 * DAY), customer, strategy=strategy, explain=True)
+        return engine.recommend(asked, Snapshot.of(engine.bundle))
+
+    assert answer(first, "home").items == answer(Engine(loaded_bundle), "home").items
+    expected = answer(Engine(grouped), "home").items
+    for source in loaded_bundle.sources.values():
+        if not isinstance(source, PopularSource):
+            monkeypatch.setattr(type(source), "retrieve", _never)
+    assert answer(second, "home").items == expected
+    assert answer(second, "discovery").trace.degraded  # other items are eligible, which nobody asked for before
+
+
+def _never(*_: object) -> Scored:
+    raise NotImplementedError("asked again")
 
 
 def lines(*rows: tuple[int, int, int]) -> Interactions:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from recsys.types import Filters, Query, Reason, ReasonCode, Recommendation, RecommendedItem, RuleEffect, Trace
+from recsys.types import Filters, Mention, Query, Reason, ReasonCode, Recommendation, RecommendedItem, RuleEffect, Trace
 from segmentation.profile import STAGES, TIERS
 from serving.convert import InvalidField, to_query, to_response
 from serving.pb.recsys.v1 import recommender_pb2 as pb
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(field: str, wrong: di
 def test_the_whole_answer_reaches_the_wire() -> None:
     items = (
         RecommendedItem("a", 1.0, 1, ("als", "popular"), (Reason(ReasonCode.BOUGHT_TOGETHER, "z"), Reason(ReasonCode.POPULAR))),
-        RecommendedItem("b", 0.5, 2, (), (Reason(ReasonCode.SAME_BRAND, name="Acme", strength=0.5),), ("boosts[0]", "pins.2")),
+        RecommendedItem("b", 0.5, 2, (), (Reason(ReasonCode.SAME_BRAND, name="Acme", strength=0.5),), ("boosts[0]", "pins.2"), 0.25),
     )
     rules = (RuleEffect("boosts[0]", 1, 3), RuleEffect("pins.2", 1, 0))
     trace = Trace("home", "s1", "b1", "s3", "Night owls", "high", "at_risk", "test", "blue", ("als: late",), ("gone",), True, rules)
@@ -109,6 +109,7 @@ def test_the_whole_answer_reaches_the_wire() -> None:
                 rank=2,
                 reasons=[pb.Reason(code=pb.REASON_CODE_SAME_BRAND, name="Acme", strength=0.5)],
                 rules=["boosts[0]", "pins.2"],
+                probability=0.25,
             ),
         ],
         missing_item_ids=["gone"],
@@ -137,3 +138,14 @@ def test_what_is_unknown_of_a_guest_stays_unset() -> None:
 )
 def test_the_wire_has_a_name_for_every_value_of_the_engine_and_for_no_other(enum: Any, prefix: str, values: list[str]) -> None:
     assert enum.keys() == [f"{prefix}_UNSPECIFIED", *(f"{prefix}_{value.upper()}" for value in values)]
+
+
+def test_what_customers_mention_is_sent_with_its_quote_and_no_other_reason_has_one() -> None:
+    mention = Mention("a fine handle", dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC), 4)
+    reasons = (Reason(ReasonCode.MENTIONED, "z", "handle", 0.5, mention), Reason(ReasonCode.SIMILAR_TEXT, "z"))
+    query = Query(1, dt.datetime(2024, 5, 1, tzinfo=dt.UTC))
+    sent = to_response(Recommendation(query, (RecommendedItem("a", 1.0, 1, (), reasons),), Trace("home", "v", "b"))).items[0].reasons
+    assert (sent[0].code, sent[0].because_item_id, sent[0].name) == (pb.REASON_CODE_MENTIONED, "z", "handle")
+    assert (sent[0].mention.quote, sent[0].mention.reviewer_count) == ("a fine handle", 4)
+    assert sent[0].mention.review_time.ToDatetime(tzinfo=dt.UTC) == mention.time
+    assert not sent[1].HasField("mention")

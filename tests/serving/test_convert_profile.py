@@ -6,7 +6,7 @@ import pytest
 
 from segmentation.profile import CustomerProfile
 from segmentation.reasons import PARTS, REASON_CODES, UNITS, ProfileReason
-from segmentation.voice import Intent, Mood, Need, Voice
+from segmentation.voice import Intent, Mood, Named, Need, Voice
 from serving.convert_profile import to_profile
 from serving.pb.recsys.v1 import recommender_pb2 as pb
 
@@ -48,6 +48,7 @@ def test_the_whole_profile_reaches_the_wire() -> None:
         Mood(0.5, -0.25, 0.75, 4, WROTE),
         (Intent("leave", 0.5, 0.25, 2, WROTE),),
         (Need("delivery", -1.0, 0.5, 3, WROTE),),
+        (Named("brand", "Northwind", 2, WROTE),),
         is_degraded=True,
     )
     read = {"last_time": stamp(WROTE)}
@@ -90,6 +91,7 @@ def test_the_whole_profile_reaches_the_wire() -> None:
             intents=[pb.Intent(name="leave", probability=0.5, confidence=0.25, text_count=2, **read)],
             needs=[pb.Need(aspect="delivery", polarity=-1.0, confidence=0.5, text_count=3, **read)],
             is_degraded=True,
+            named=[pb.Named(kind="brand", value="Northwind", text_count=2, **read)],
         ),
         degraded_parts=["voice: labels of the language model are missing"],
     )
@@ -97,7 +99,7 @@ def test_the_whole_profile_reaches_the_wire() -> None:
 
 def test_what_is_not_known_stays_unset() -> None:
     mood = Mood(0.0, math.nan, 0.5, 1, WROTE)
-    answer = to_profile(customer(expected_value=math.nan, churn_probability=math.nan, voice=Voice(mood, (), (), False)), "r1", "b1")
+    answer = to_profile(customer(expected_value=math.nan, churn_probability=math.nan, voice=Voice(mood, (), (), (), False)), "r1", "b1")
     assert not answer.HasField("expected_value")
     assert not answer.HasField("churn_probability")
     assert not answer.voice.mood.HasField("trend")

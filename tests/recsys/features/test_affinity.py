@@ -84,7 +84,7 @@ def store(scope: str, lines: Interactions | None = None) -> FeatureStore:
 
 
 def affinities(of: FeatureStore, past: History | None = None, who: CustomerProfile | None = None) -> list[float]:
-    return [float(value) for value in of.rows(asked(past, who=who), candidates(range(N_CODES)))[:, of.names.index("x")]]
+    return [float(value) for value in of.rows(asked(past, who=who), candidates(range(N_CODES)), {})[:, of.names.index("x")]]
 
 
 def test_a_customer_of_whom_nothing_is_known_has_the_affinities_of_the_segment() -> None:

@@ -79,4 +79,4 @@ def test_a_score_is_what_the_source_would_give_proposed_or_not() -> None:
 
 def test_a_source_that_failed_leaves_its_features_unknown() -> None:
     store = store_of({"x": {"scope": "link", "statistic": "max", "source": "als"}}, catalogue(N_ITEMS), interactions((1, 0, 0)))
-    assert np.isnan(store.rows(asked(history((1, 1))), candidates([4, 0]))[:, 0]).all()
+    assert np.isnan(store.rows(asked(history((1, 1))), candidates([4, 0]), {})[:, 0]).all()

@@ -17,7 +17,7 @@ def said(days_ago: float = 0, **feature: object) -> list[float]:
     query = asked(history((200, 0)))
     time = NOW - np.timedelta64(round(days_ago * 86_400), "s")
     earlier = type(query)(query.query, time, query.profile, query.history, query.positives, query.context, query.customer)
-    return [float(value) for value in store.rows(earlier, candidates([0, 1, 2]))[:, 0]]
+    return [float(value) for value in store.rows(earlier, candidates([0, 1, 2]), {})[:, 0]]
 
 
 def test_rates_count_the_days_of_the_window() -> None:

@@ -38,7 +38,7 @@ def column(
 ) -> list[float]:
     """The values of one feature for all items."""
     store = store_of({"x": feature}, items, lines, segments, tiers)
-    rows = store.rows(asked(past, who=who), candidates(range(len(items))))
+    rows = store.rows(asked(past, who=who), candidates(range(len(items))), {})
     return [float(value) for value in rows[:, store.names.index("x")]]
 
 

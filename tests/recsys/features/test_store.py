@@ -76,8 +76,8 @@ def test_a_row_does_not_depend_on_the_other_candidates(shop: Shop, customer: int
     lines = interactions(*shop)
     store = everything(lines)
     query = asked(of_customer(lines, customer), who=profile())
-    of_all = store.rows(query, candidates(range(N_ITEMS), scores=[1.0] * N_ITEMS))
-    of_some = store.rows(query, candidates(chosen[:n], scores=[1.0] * n))
+    of_all = store.rows(query, candidates(range(N_ITEMS), scores=[1.0] * N_ITEMS), {})
+    of_some = store.rows(query, candidates(chosen[:n], scores=[1.0] * n), {})
     ranks = store.names.index("popular_rank")
     for row, item in enumerate(chosen[:n]):
         np.testing.assert_array_equal(np.delete(of_some[row], ranks), np.delete(of_all[item], ranks))
@@ -92,7 +92,7 @@ def test_what_happens_at_or_after_as_of_changes_no_feature(shop: Shop, later: Sh
         known = Dataset(interactions(*world), Vocabulary(["c0", "c1", "c2", "c3"]), TABLE, STANDARD_EVENTS, Path()).before(NOW)
         past = of_customer(interactions(*world), customer).before(NOW)
         store = everything(known.interactions, known.catalogue())  # prices are those of the last lines
-        rows.append(store.rows(asked(past, who=profile()), candidates(range(N_ITEMS))))
+        rows.append(store.rows(asked(past, who=profile()), candidates(range(N_ITEMS)), {}))
     np.testing.assert_array_equal(rows[0], rows[1])
 
 
@@ -101,7 +101,7 @@ def test_what_happens_at_or_after_as_of_changes_no_feature(shop: Shop, later: Sh
 def test_a_feature_is_a_finite_number_or_nan(shop: Shop, customer: int) -> None:
     lines = interactions(*shop)
     store = everything(lines)
-    rows = store.rows(asked(of_customer(lines, customer) if customer >= 0 else None, who=profile()), candidates(range(N_ITEMS)))
+    rows = store.rows(asked(of_customer(lines, customer) if customer >= 0 else None, who=profile()), candidates(range(N_ITEMS)), {})
     assert rows.dtype == np.float32
     assert not np.isinf(rows).any()
     shares = [at for at, name in enumerate(store.names) if any(word in name for word in ("share", "frequency", "repeat"))]
@@ -111,8 +111,8 @@ def test_a_feature_is_a_finite_number_or_nan(shop: Shop, customer: int) -> None:
 
 def test_profile_columns_and_the_number_of_sources() -> None:
     store = store_of({}, ITEMS, interactions((1, 0, 0)))
-    known = store.rows(asked(who=profile(tier="high", expected_value=12.5)), candidates([0, 1]))
-    guest = store.rows(asked(), candidates([0, 1]))
+    known = store.rows(asked(who=profile(tier="high", expected_value=12.5)), candidates([0, 1]), {})
+    guest = store.rows(asked(), candidates([0, 1]), {})
     assert known[:, :4].tolist() == [[2, 12.5, 0.25, 1]] * 2
     assert np.isnan(guest[:, :3]).all()
     assert guest[:, 3].tolist() == [1, 1]
@@ -123,7 +123,7 @@ def test_source_columns_are_ranks_and_scores_as_shares_of_the_best() -> None:
     scores = np.array([[8, np.nan], [2, -1], [np.nan, -3]], np.float32)
     ranks = np.array([[1, np.nan], [2, 1], [np.nan, 2]], np.float32)
     both = Candidates(np.array([0, 1, 2], np.int32), np.zeros(3, np.float32), scores, ranks, ("repurchase", "als"))
-    rows = {name: values.tolist() for name, values in zip(store.names, store.rows(asked(), both).T, strict=True)}
+    rows = {name: values.tolist() for name, values in zip(store.names, store.rows(asked(), both, {}).T, strict=True)}
     assert rows["repurchase_score"] == pytest.approx([1, 0.25, np.nan], nan_ok=True)
     assert rows["als_score"] == pytest.approx([np.nan, -1, -3], nan_ok=True)
     assert rows["als_rank"] == pytest.approx([np.nan, 1, 2], nan_ok=True)
@@ -137,16 +137,17 @@ def test_save_and_load_give_the_same_rows(tmp_path: Path) -> None:
     store.save(tmp_path / "features")
     loaded = FeatureStore.load(tmp_path / "features", store.config, ITEMS)
     query = asked(history((3, 0, 2.0), (30, 0, 5.0)), who=profile("s1", "medium"))
-    np.testing.assert_array_equal(loaded.rows(query, candidates(range(N_ITEMS))), store.rows(query, candidates(range(N_ITEMS))))
+    all_items = candidates(range(N_ITEMS))
+    np.testing.assert_array_equal(loaded.rows(query, all_items, {}), store.rows(query, all_items, {}))
 
 
 def test_no_candidates_give_no_rows() -> None:
     store = everything(interactions((1, 0, 0)))
-    assert store.rows(asked(history((1, 0))), candidates([])).shape == (0, len(store.names))
+    assert store.rows(asked(history((1, 0))), candidates([]), {}).shape == (0, len(store.names))
 
 
 def test_the_default_features_work_for_a_shop_of_one_item_and_one_line() -> None:
     defaults = {name: feature.model_dump() for name, feature in Config().features.items()}
     store = store_of(defaults, catalogue(1), interactions((1, 0, 0)), segments=[0], tiers=[0])
-    rows = store.rows(asked(history((1, 0)), who=profile()), candidates([0]))
+    rows = store.rows(asked(history((1, 0)), who=profile()), candidates([0]), {})
     assert not np.isinf(rows).any()

@@ -8,19 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from asking import FakeRanker, Patience, ask, assert_sound, with_strategy
-from handmade import asked, catalogue, history, profile
+from handmade import asked, catalogue, days_ago, history, profile
 
 from recsys.bundle import Bundle
-from recsys.config import Config, RankerConfig
+from recsys.config import Config, RankerConfig, parse_config
 from recsys.engine import Engine, Snapshot
 from recsys.feature_config import FeatureConfig
 from recsys.features.spec import feature_names
 from recsys.protocols import ResolvedQuery, Unlimited
-from recsys.ranking.explain import NEAR, TOP, Explainer
+from recsys.ranking.explain import NEAR, OFTEN, TOP, Explainer
+from recsys.ranking.mentions import Mentions
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.rows import Rows
 from recsys.training.stages import silent
-from recsys.types import Reason, ReasonCode, Recommendation
+from recsys.types import Flags, Ints, Mention, Reason, ReasonCode, Recommendation, Scored, aware
 
 FEATURES = {
     "lines": {"scope": "pair", "statistic": "share"},
@@ -31,23 +32,26 @@ FEATURES = {
     "sold": {"scope": "item", "statistic": "rate"},
     "again": {"scope": "item", "statistic": "repeat"},
     "segment": {"scope": "segment", "statistic": "lift"},
-    "tier": {"scope": "tier", "statistic": "lift", "by": "category"},
+    "tier": {"scope": "tier", "statistic": "lift"},
     "own": {"scope": "customer", "statistic": "rate"},
 }
 ITEMS = catalogue(5, brands=[0, 0, 1, 1, -1], groups=[3, 3, -1, -1, -1], categories=[[0, 1], [0, 1], [0, 2], [3, 4], [-1, -1]])
 CONFIG = Config(features={name: FeatureConfig(**feature) for name, feature in FEATURES.items()})
 WIDTH = len(feature_names(CONFIG))
-EXPLAINER = Explainer(CONFIG, ITEMS, {})
+EXPLAINER = Explainer(CONFIG, ITEMS, {}, np.array([True, True, True, True, False]))
+TRUE = {"again": OFTEN, "segment": 0.1, "tier": 0.1}
+"""Of features, values at which what they say is true of an item that is popular."""
 BUYER = asked(history((3, 0), (9, 2)), who=profile(segment="s1", tier="high"))
 
 
-def told(added: dict[str, float], item: int = 0, resolved: ResolvedQuery = BUYER, dear: float = 0.0) -> list[Reason]:
-    """Reasons of one item, from what each feature added to its score."""
+def told(added: dict[str, float], item: int = 0, resolved: ResolvedQuery = BUYER, **values: float) -> list[Reason]:
+    """Reasons of one item, from what each feature added to its score. values: of features, beside those that make what they say true"""
     names = list(FEATURES)
     contributions, features = np.zeros((1, WIDTH)), np.zeros((1, WIDTH), np.float32)
     for name, value in added.items():
         contributions[0, names.index(name)] = value
-    features[0, names.index("dear")] = dear
+    for name, value in {**TRUE, **values}.items():
+        features[0, names.index(name)] = value
     found, failed = EXPLAINER.reasons(contributions, features, np.array([item], np.int32), resolved)
     assert failed == ()
     return found[0]
@@ -95,7 +99,9 @@ def test_a_strong_family_whose_evidence_does_not_hold_gives_no_place_to_the_four
         ("shelf", 3, None),
         ("segment", 3, Reason(ReasonCode.POPULAR_IN_SEGMENT, name="s1", strength=1.0)),
         ("tier", 3, Reason(ReasonCode.POPULAR_IN_SEGMENT, name="high", strength=1.0)),
-        ("sold", 4, Reason(ReasonCode.POPULAR, strength=1.0)),
+        ("sold", 3, Reason(ReasonCode.POPULAR, strength=1.0)),
+        ("sold", 4, None),
+        ("segment", 4, None),
     ],
 )
 def test_a_reason_names_its_evidence_or_is_not_given(added: str, item: int, expected: Reason | None) -> None:
@@ -104,7 +110,7 @@ def test_a_reason_names_its_evidence_or_is_not_given(added: str, item: int, expe
 
 def test_the_narrowest_category_that_the_customer_bought_from_is_named() -> None:
     items = catalogue(3, categories=[[0, 1, 2], [0, 1, 3], [0, 4, 5]])
-    explainer = Explainer(CONFIG, items, {})
+    explainer = Explainer(CONFIG, items, {}, np.zeros(3, np.bool_))
     contributions = np.zeros((3, WIDTH))
     contributions[:, list(FEATURES).index("shelf")] = 1.0
     found, _ = explainer.reasons(
@@ -121,10 +127,117 @@ def test_a_price_is_usual_only_when_it_is_near_what_the_customer_pays(place: flo
     assert found == ([Reason(ReasonCode.USUAL_PRICE, name="k1", strength=1.0)] if is_told else [])
 
 
+@pytest.mark.parametrize(("share", "is_told"), [(OFTEN, True), (OFTEN - 0.01, False), (0.0, False), (math.nan, False)])
+def test_what_few_buy_again_is_not_said_to_be_bought_again(share: float, is_told: bool) -> None:
+    assert told({"again": 1.0}, again=share) == ([Reason(ReasonCode.BOUGHT_AGAIN, strength=1.0)] if is_told else [])
+
+
+@pytest.mark.parametrize("scope", ["segment", "tier"])
+def test_what_a_group_buys_less_than_others_is_not_said_to_be_popular_in_it(scope: str) -> None:
+    assert told({scope: 1.0}) != []
+    for lift in (0.0, -1.0, math.nan):
+        assert told({scope: 1.0}, **{scope: lift}) == []
+
+
 def test_of_a_guest_nothing_is_said_but_what_the_item_is() -> None:
     added = {"lines": 9.0, "brand": 8.0}
     assert told({**added, "sold": 7.0}, resolved=asked()) == [Reason(ReasonCode.POPULAR, strength=pytest.approx(7 / 24))]
     assert told({"segment": 1.0}, resolved=asked()) == []
+
+
+# What customers mention
+
+
+class Alike:
+    """A source of what reads alike; of any item it names the same other one. seed: -1 = none"""
+
+    reason = ReasonCode.SIMILAR_TEXT
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
+        return Scored.empty()
+
+    def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
+        return np.full(len(items), self.seed, np.int32)
+
+
+WITH_TEXT = parse_config({"sources": {"alike": {"kind": "content"}}}, "test").model_copy(update={"features": CONFIG.features})
+ALIKE_COLUMNS = feature_names(WITH_TEXT)
+
+
+def mentions(*said: tuple[int, str, str]) -> Mentions:
+    """From (item, term, quote), by item."""
+    terms = tuple(dict.fromkeys(term for _, term, _ in said))
+    quotes = [quote.encode() for *_, quote in said]
+    return Mentions(
+        terms=terms,
+        offsets=np.searchsorted([item for item, *_ in said], np.arange(len(ITEMS) + 1)),
+        codes=np.array([terms.index(term) for _, term, _ in said], np.int32),
+        counts=np.full(len(said), 4, np.int32),
+        times=np.full(len(said), days_ago(5)),
+        ends=np.cumsum([len(quote) for quote in quotes]),
+        quotes=np.frombuffer(b"".join(quotes), np.uint8),
+    )
+
+
+SAID = mentions(
+    (0, "handle", "a fine handle"), (0, "glaze", "lovely glaze"), (2, "glaze", "the glaze \u00e9tait bien"), (3, "lid", "good lid")
+)
+
+
+def read_alike(
+    added: dict[str, float], item: int, seed: int, said: Mentions | None = SAID, who: ResolvedQuery | None = None
+) -> list[Reason]:
+    """Reasons of one item where texts are compared; `seed` is what the source names as the item of the customer that it reads like."""
+    who = asked(history((3, 0), (9, 1), (11, 2), (20, 3))) if who is None else who
+    explainer = Explainer(WITH_TEXT, ITEMS, {"alike": Alike(seed)}, np.zeros(len(ITEMS), np.bool_), said)
+    contributions = np.zeros((1, len(ALIKE_COLUMNS)))
+    for name, value in added.items():
+        contributions[0, ALIKE_COLUMNS.index(name)] = value
+    features = np.zeros((1, len(ALIKE_COLUMNS)), np.float32)
+    found, failed = explainer.reasons(contributions, features, np.array([item], np.int32), who)
+    assert failed == ()
+    return found[0]
+
+
+TEXT = {"alike_score": 1.0}
+
+
+def test_what_customers_mention_of_both_is_told_with_a_quote_of_the_item_itself() -> None:
+    assert read_alike(TEXT, item=2, seed=0) == [
+        Reason(ReasonCode.MENTIONED, "i0", "glaze", 1.0, Mention("the glaze \u00e9tait bien", aware(days_ago(5)), 4))
+    ]
+    assert read_alike(TEXT, item=0, seed=2)[0].mention == Mention("lovely glaze", aware(days_ago(5)), 4)
+
+
+@pytest.mark.parametrize(("item", "seed"), [(2, 1), (2, 3), (3, 0), (4, 0)])
+def test_with_an_item_that_it_shares_no_term_with_it_only_reads_alike(item: int, seed: int) -> None:
+    assert read_alike(TEXT, item, seed) == [Reason(ReasonCode.SIMILAR_TEXT, f"i{seed}", strength=1.0)]
+
+
+def test_nothing_is_mentioned_where_the_customer_has_nothing_like_it() -> None:
+    assert read_alike(TEXT, item=2, seed=-1) == []
+
+
+def test_nothing_is_mentioned_where_no_reviews_were_read() -> None:
+    assert read_alike(TEXT, item=2, seed=0, said=None) == [Reason(ReasonCode.SIMILAR_TEXT, "i0", strength=1.0)]
+
+
+def test_what_customers_mention_goes_when_their_texts_are_not_among_the_three_that_count_most() -> None:
+    others = {"sold": 4.0, "again": 3.0, "shelf": 2.0}
+    assert ReasonCode.MENTIONED in {reason.code for reason in read_alike({**others, "alike_score": 2.5}, item=2, seed=0)}
+    assert ReasonCode.MENTIONED not in {reason.code for reason in read_alike({**others, "alike_score": 1.5}, item=2, seed=0)}
+    assert read_alike({"alike_score": -1.0}, item=2, seed=0) == []
+
+
+def test_an_item_that_the_customer_does_not_have_is_no_evidence_whatever_a_source_says() -> None:
+    looks_at = asked(history((9, 2)), context=[0])
+    assert read_alike(TEXT, item=2, seed=0, who=looks_at) != []
+    assert read_alike(TEXT, item=2, seed=3, who=looks_at) == []
+    assert read_alike(TEXT, item=2, seed=0, who=asked(history((9, 2)))) == []
+    assert read_alike(TEXT, item=2, seed=0, who=asked()) == []
 
 
 # In the engine
@@ -154,7 +267,8 @@ def taught(bundle: Bundle, seen: tuple[np.ndarray, list[int]], column: str) -> E
     useless[:, at] = values
     labels = np.asarray(values > np.nanquantile(values, 0.7), np.uint8)
     counts, nothing = np.array(sizes, np.int32), np.empty((0, 1), np.float32)
-    table = Rows(useless, labels, counts, nothing, nothing, np.arange(len(sizes), dtype=np.int32), counts)
+    unshown = np.zeros(len(labels), np.int32)
+    table = Rows(useless, labels, unshown, counts, nothing, nothing, np.arange(len(sizes), dtype=np.int32), counts)
     config = RankerConfig(train_on="home", n_trees=15, min_data_in_leaf=5, feature_fraction=1.0)
     ranker = fit_lambdamart([table], bundle.features.names, config, seed=1, n_threads=1, progress=silent)
     return Engine(replace(bundle, rankers={**bundle.rankers, "home": ranker}))

@@ -15,7 +15,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.leave_last import leave_last
 from recsys.engine import Engine, Snapshot
 from recsys.errors import DataError, LeakError
-from recsys.training.pipeline import train_in_memory, train_on
+from recsys.training.pipeline import rows_in_memory, train_in_memory, train_on
 from recsys.training.split import JUST_AFTER, split_by_position
 from recsys.types import Query, aware
 
@@ -40,8 +40,12 @@ def config() -> Config:
 
 
 @pytest.fixture(scope="module")
-def trained(small_dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    work = tmp_path_factory.mktemp("work")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def trained(small_dataset: Dataset, config: Config, work: Path) -> Bundle:
     return train_in_memory(split_by_position(small_dataset, config, 2, at_target=False), config, work=work)
 
 
@@ -70,6 +74,15 @@ def test_a_query_is_asked_after_all_that_is_known_of_the_customer_and_not_before
         (period,) = split_by_position(small_dataset, config, 2, at_target=at_target).periods
         for query, time in zip(period.queries, wanted.times, strict=True):
             assert query.time == (max(time, last_of[query.customer]) if at_target else last_of[query.customer]) + JUST_AFTER
+
+
+def test_the_rows_of_a_ranker_are_those_that_it_was_trained_on(trained: Bundle, small_dataset: Dataset, config: Config, work: Path) -> None:
+    there = sorted(work.iterdir())
+    split = split_by_position(small_dataset, config, 2, at_target=False)
+    rows = rows_in_memory(split, config, "next", work=work)
+    assert sorted(work.iterdir()) == there, "nothing is made again"
+    assert set(rows.customers.tolist()) <= {query.customer for query in split.periods[0].queries}
+    assert rows.features.shape == (rows.sizes.sum(), len(trained.features.names))
 
 
 def test_it_answers_and_nobody_has_a_segment(trained: Bundle) -> None:

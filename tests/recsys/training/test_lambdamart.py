@@ -10,7 +10,7 @@ import pytest
 from recsys.config import RankerConfig
 from recsys.errors import DataError
 from recsys.ranking.lambdamart import LambdaMart
-from recsys.training.lambdamart import _held_out, fit_lambdamart
+from recsys.training.lambdamart import HELD_OUT_SHARE, fit_lambdamart, held_out_queries
 from recsys.training.rows import Rows
 from recsys.training.stages import silent
 from recsys.types import Floats, Ints
@@ -28,7 +28,8 @@ def rows_of(seed: int, n_queries: int = 60, size: int = 12, customers: Ints | No
     nothing: Floats = np.empty((0, 1), np.float32)
     sizes = np.full(n_queries, size, np.int32)
     asked = np.arange(n_queries, dtype=np.int32) if customers is None else customers
-    return Rows(features.reshape(-1, 3).astype(np.float32), labels.ravel(), sizes, nothing, nothing, asked, sizes)
+    unshown = np.zeros(labels.size, np.int32)
+    return Rows(features.reshape(-1, 3).astype(np.float32), labels.ravel(), unshown, sizes, nothing, nothing, asked, sizes)
 
 
 def fit(*rows: Rows, seed: int = 1, config: RankerConfig = CONFIG) -> LambdaMart:
@@ -73,7 +74,7 @@ def test_patience_ends_the_boosting_where_held_out_customers_gain_no_more() -> N
 @pytest.mark.parametrize("guests", [0, 40])
 def test_no_customer_is_on_both_sides_and_no_guest_is_held_out(guests: int) -> None:
     customers = np.concatenate([np.full(guests, -1), np.repeat(np.arange(400), 2)]).astype(np.int32)
-    held_out = _held_out(customers, np.random.default_rng(0))
+    held_out = held_out_queries(customers, HELD_OUT_SHARE, np.random.default_rng(0))
     assert not held_out[customers < 0].any()
     assert held_out[customers >= 0].sum() == 2 * 60
     assert not set(customers[held_out].tolist()) & set(customers[~held_out].tolist())

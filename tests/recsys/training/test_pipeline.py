@@ -20,7 +20,8 @@ from recsys.config import Config, parse_config
 from recsys.data.dataset import Dataset
 from recsys.errors import ConfigError, DataError
 from recsys.features.spec import feature_names
-from recsys.training.pipeline import train, train_on
+from recsys.training.pipeline import ranking_rows, train, train_on
+from recsys.training.rows import Rows
 from recsys.training.split import Split
 
 AS_OF = END - 28 * DAY
@@ -55,6 +56,17 @@ def test_two_fresh_trainings_write_the_same_files(small_bundle: Path, small_shop
     files = sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     assert {str(file) for file in files} == {*read_manifest(again)["files"], MANIFEST}
     assert all((again / file).read_bytes() == (small_bundle / file).read_bytes() for file in files)
+
+
+def test_the_rows_of_a_ranker_are_those_that_a_training_kept(
+    small_bundle: Path, small_dataset: Dataset, small_config: Config, small_work: Path
+) -> None:
+    there = sorted(small_work.iterdir())
+    folders = ranking_rows("home", small_dataset, small_config, AS_OF, work=small_work)
+    assert sorted(small_work.iterdir()) == there, "nothing is made again"
+    rows = [Rows.load(folder) for folder in folders]
+    assert len(rows) == small_config.training.n_ranking_periods
+    assert all(part.features.shape == (part.sizes.sum(), len(feature_names(small_config))) for part in rows)
 
 
 def test_another_seed_gives_another_bundle(small_bundle: Path, small_dataset: Dataset, small_work: Path, tmp_path: Path) -> None:

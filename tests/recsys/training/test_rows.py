@@ -15,7 +15,7 @@ from recsys.config import StrategyConfig
 from recsys.engine import Engine, Snapshot
 from recsys.errors import DataError
 from recsys.protocols import ResolvedQuery, Unlimited
-from recsys.training.rows import Rows, make_rows
+from recsys.training.rows import N_IDLE_ROWS, Rows, make_rows
 from recsys.training.split import LabelledQuery
 from recsys.training.stages import silent
 from recsys.types import Candidates, Ints, Query, aware
@@ -68,15 +68,42 @@ def test_all_wanted_rows_are_kept_and_no_more_others_than_allowed(loaded_bundle:
     assert places == sorted(places)
 
 
-def test_queries_that_teach_nothing_are_left_out(loaded_bundle: Bundle) -> None:
+def test_queries_that_teach_nothing_come_last_with_few_rows_or_not_at_all(loaded_bundle: Bundle) -> None:
     _, candidates = seen(loaded_bundle, 3)
     nothing = query(loaded_bundle, 3, [loaded_bundle.catalogue.items.ids.index(NEVER_BOUGHT)])
     everything = query(loaded_bundle, 3, candidates.items.tolist())
     made = rows(loaded_bundle, nothing, query(loaded_bundle, 3, candidates.items[:1].tolist()), everything)
-    assert made.sizes.tolist() == [len(candidates)]
-    assert made.labels.sum() == 1
-    empty = rows(loaded_bundle, nothing)
+    assert made.sizes.tolist() == [len(candidates), N_IDLE_ROWS]
+    assert made.n_candidates.tolist() == [len(candidates)] * 2
+    taught, idle = made.parted()
+    assert (taught.sizes.tolist(), taught.labels.sum(), len(taught.features)) == ([len(candidates)], 1, len(candidates))
+    assert (idle.sizes.tolist(), idle.labels.sum(), len(idle.features)) == ([N_IDLE_ROWS], 0, N_IDLE_ROWS)
+    taught, idle = rows(loaded_bundle, nothing).parted()
+    assert (len(taught.labels), taught.features.shape) == (0, (0, len(loaded_bundle.features.names)))
+    assert idle.sizes.tolist() == [N_IDLE_ROWS]
+    empty = rows(loaded_bundle, everything)
     assert (len(empty.labels), empty.features.shape) == (0, (0, len(loaded_bundle.features.names)))
+    assert [len(part.sizes) for part in empty.parted()] == [0, 0]
+
+
+def test_idle_queries_change_nothing_of_those_that_teach(loaded_bundle: Bundle) -> None:
+    _, candidates = seen(loaded_bundle, 3)
+    nothing = query(loaded_bundle, 3, [loaded_bundle.catalogue.items.ids.index(NEVER_BOUGHT)])
+    telling = query(loaded_bundle, 3, candidates.items[:2].tolist())
+    among = rows(loaded_bundle, nothing, telling, nothing, telling, n_negatives=4).parted()[0]
+    alone = rows(loaded_bundle, telling, telling, n_negatives=4)
+    for name in ("features", "labels", "sizes", "customers", "n_candidates"):
+        np.testing.assert_array_equal(getattr(among, name), getattr(alone, name))
+
+
+def test_positions_are_those_of_what_was_shown_and_no_feature_knows_them(loaded_bundle: Bundle) -> None:
+    _, candidates = seen(loaded_bundle, 3)
+    asked = query(loaded_bundle, 3, candidates.items[[0, 4]].tolist())
+    made = rows(loaded_bundle, replace(asked, shown={int(candidates.items[4]): 3, int(candidates.items[6]): 1, 9_999: 2}))
+    assert {row: position for row, position in enumerate(made.positions.tolist()) if position} == {4: 3, 6: 1}
+    plain = rows(loaded_bundle, asked)
+    np.testing.assert_array_equal(made.features, plain.features)
+    assert not plain.positions.any()
 
 
 def test_guests_are_asked_about_what_they_look_at_and_say_nothing_of_leaks(loaded_bundle: Bundle) -> None:

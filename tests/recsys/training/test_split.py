@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from lines import at, load_shop
 
@@ -169,3 +171,16 @@ def test_without_thin_pasts_nothing_is_forgotten(shop: Dataset) -> None:
     period = split(shop, thin_share=0.0).periods[-1]
     assert period.seen is period.known
     assert not any(len(query.forgotten) for query in period.queries)
+
+
+def test_what_was_shown_is_that_of_the_time_of_the_labels(tmp_path: Path) -> None:
+    made = load_shop(tmp_path, lines(), ITEMS)
+    days = (19.9, 20, 24, 29.9, 30)
+    times = pa.array([at(day).item() for day in days], pa.timestamp("us", "UTC"))
+    columns = {"item_id": ["i1", "i2", "i3", "i2", "i4"], "position": [1, 2, 3, 1, 4], "customer_id": ["c0"] * 5}
+    pq.write_table(pa.table({**columns, "event_time": times}), tmp_path / "exposures.parquet")
+    first, second = split(made).periods
+    c0 = made.customers.number("c0")
+    assert [dict(query.shown) for query in first.queries if query.customer == c0] == [{2: 1, 3: 3}]
+    assert [dict(query.shown) for query in second.queries if query.customer == c0] == [{4: 4}]
+    assert not any(query.shown for query in (*first.queries, *second.queries) if query.customer != c0)

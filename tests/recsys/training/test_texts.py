@@ -118,10 +118,26 @@ def test_customers_who_wrote_point_where_the_others_do_not(shop: Dataset) -> Non
     np.testing.assert_allclose(written.vectors @ written.vectors.T, [[1, -1], [-1, 1]], atol=1e-5)
 
 
-def built(shop: Dataset, **weights: float) -> Any:
+def test_embeddings_are_whitened_where_the_shop_has_texts_enough(tmp_path: Path) -> None:
+    titles = [" ".join([*(word for at, word in enumerate(WORDS) if number >> at & 1), str(number)]) for number in range(64)]
+    shop = load_shop(
+        tmp_path,
+        [{"item_id": "i1", "customer_id": customer, "day": 1} for customer in ("c0", "c1")],
+        [{"item_id": f"i{number}", "title": title} for number, title in enumerate(titles)],
+    )
+    write_reviews(tmp_path, [("c0", "i1", "red box", 1.0), ("c1", "i1", "blue box", 2.0)])
+    plain, found = (built(shop, whiten=whiten, item=0.5, customer=0.3) for whiten in (False, True))
+    assert plain.whitening is None
+    assert found.whitening is not None
+    items = np.arange(64, dtype=np.int32)
+    np.testing.assert_allclose(found.of_items(items), found.whitening.apply(plain.of_items(items)), atol=1e-6)
+    np.testing.assert_allclose(found.written.vectors, found.whitening.facing(plain.written.vectors), atol=1e-6)
+
+
+def built(shop: Dataset, *, whiten: bool = False, **weights: float) -> Any:
     chosen = ReviewWeights(**weights, recalls={})
     encoded = encode_shop(shop.before(END), ReviewsConfig(half_life_days=1), encode, chosen)
-    return build_texts(encoded, chosen, lambda vectors: VectorIndex.build(vectors, IndexConfig()))
+    return build_texts(encoded, chosen, lambda vectors: VectorIndex.build(vectors, IndexConfig()), whiten=whiten)
 
 
 def read_of(shop: Dataset, item: float, customer: float, **limits: int) -> list[str]:

@@ -76,8 +76,10 @@ def test_another_model_version_or_instruction_asks_anew_and_the_same_does_not(se
 
 
 def test_a_model_that_never_names_a_label_is_an_error_that_says_so(sentiment: Question) -> None:
-    with LabelCache(None) as cache, pytest.raises(LanguageModelError, match="labelling sentiment: echo gave no valid answer for any of 2"):
+    why = "labelling sentiment: echo gave no valid answer for any of 2"
+    with LabelCache(None) as cache, pytest.raises(LanguageModelError, match=why) as refused:
         label_texts(Echo(), sentiment, ["what", "ever"], cache, progress=_quiet)
+    assert refused.value.usage == Usage(calls=4, repeated=2, refused=2)  # what came of nothing was spent all the same
     assert issubclass(LanguageModelError, SegmentationError)
 
 

@@ -53,6 +53,8 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     """The customer bought something from its category, `name`; the narrowest that holds."""
     REASON_CODE_USUAL_PRICE: _ReasonCode.ValueType  # 13
     """In `name`, its category or brand, it is about as dear as what the customer usually buys there."""
+    REASON_CODE_MENTIONED: _ReasonCode.ValueType  # 14
+    """It reads like what the customer has, and its reviewers mention `name`, as those of `because_item_id` do; `mention` quotes one."""
 
 class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper): ...
 
@@ -83,6 +85,8 @@ REASON_CODE_SAME_CATEGORY: ReasonCode.ValueType  # 12
 """The customer bought something from its category, `name`; the narrowest that holds."""
 REASON_CODE_USUAL_PRICE: ReasonCode.ValueType  # 13
 """In `name`, its category or brand, it is about as dear as what the customer usually buys there."""
+REASON_CODE_MENTIONED: ReasonCode.ValueType  # 14
+"""It reads like what the customer has, and its reviewers mention `name`, as those of `because_item_id` do; `mention` quotes one."""
 Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
 
 class _Tier:
@@ -537,12 +541,19 @@ class RecommendedItem(_message.Message):
     SOURCES_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Id of the item in the shop's catalogue."""
     score: _builtins.float
     """In (0, 1], higher is better; comparable within this answer only."""
     rank: _builtins.int
     """Position in the list, 1 is best."""
+    probability: _builtins.float
+    """Probability that the customer buys the item in the time of one ranking period of the configuration (28 days by default), if the
+    customer buys anything in it; range (0, 1). Never falls as the ranker's score rises, and compares between answers; the strategy's
+    rules do not change it. Unset: no ranker scored the item (it was pinned, filled up, or the strategy has none), the bundle was
+    trained on too few customers to tell, or the request names no customer.
+    """
     @_builtins.property
     def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the candidate sources that proposed the item, as in the configuration."""
@@ -564,12 +575,15 @@ class RecommendedItem(_message.Message):
         sources: _abc.Iterable[_builtins.str] | None = ...,
         reasons: _abc.Iterable[Global___Reason] | None = ...,
         rules: _abc.Iterable[_builtins.str] | None = ...,
+        probability: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "rank", b"rank", "reasons", b"reasons", "rules", b"rules", "score", b"score", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "item_id", b"item_id", "probability", b"probability", "rank", b"rank", "reasons", b"reasons", "rules", b"rules", "score", b"score", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
 
 Global___RecommendedItem: _TypeAlias = RecommendedItem  # noqa: Y015
 
@@ -581,14 +595,19 @@ class Reason(_message.Message):
     BECAUSE_ITEM_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
+    MENTION_FIELD_NUMBER: _builtins.int
     code: Global___ReasonCode.ValueType
     """The kind of reason; a client should show nothing for a code that it does not know."""
     because_item_id: _builtins.str
     """The item of the customer, or of the request's context, that the reason rests on. Empty: none in particular."""
     name: _builtins.str
-    """Brand, category, segment id or tier, as the code says. Empty: none."""
+    """Brand, category, segment id, tier or term, as the code says. Empty: none."""
     strength: _builtins.float
     """Share of all that spoke for the item in the ranker; range (0, 1]. Unset: the request did not ask to explain."""
+    @_builtins.property
+    def mention(self) -> Global___Mention:
+        """Where reviewers of the item itself mention the term `name`. Unset: the code is not REASON_CODE_MENTIONED."""
+
     def __init__(
         self,
         *,
@@ -596,16 +615,49 @@ class Reason(_message.Message):
         because_item_id: _builtins.str = ...,
         name: _builtins.str = ...,
         strength: _builtins.float | None = ...,
+        mention: Global___Mention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "strength", b"strength"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "mention", b"mention", "strength", b"strength"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "because_item_id", b"because_item_id", "code", b"code", "name", b"name", "strength", b"strength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "because_item_id", b"because_item_id", "code", b"code", "mention", b"mention", "name", b"name", "strength", b"strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
 
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
+
+@_typing.final
+class Mention(_message.Message):
+    """Something that several reviewers of an item mention."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTE_FIELD_NUMBER: _builtins.int
+    REVIEW_TIME_FIELD_NUMBER: _builtins.int
+    REVIEWER_COUNT_FIELD_NUMBER: _builtins.int
+    quote: _builtins.str
+    """A clause of one of their reviews that says it, word for word; at most 120 characters, without personal data."""
+    reviewer_count: _builtins.int
+    """How many of the item's reviewers mention it; at least 2."""
+    @_builtins.property
+    def review_time(self) -> _timestamp_pb2.Timestamp:
+        """When that review was written; before the bundle's time."""
+
+    def __init__(
+        self,
+        *,
+        quote: _builtins.str = ...,
+        review_time: _timestamp_pb2.Timestamp | None = ...,
+        reviewer_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["review_time", b"review_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote", "review_time", b"review_time", "reviewer_count", b"reviewer_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Mention: _TypeAlias = Mention  # noqa: Y015
 
 @_typing.final
 class Segment(_message.Message):
@@ -836,6 +888,7 @@ class Voice(_message.Message):
     INTENTS_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
     IS_DEGRADED_FIELD_NUMBER: _builtins.int
+    NAMED_FIELD_NUMBER: _builtins.int
     is_degraded: _builtins.bool
     """True when labels that a language model should have given are missing, so that this rests on less. Default false."""
     @_builtins.property
@@ -850,6 +903,10 @@ class Voice(_message.Message):
     def needs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Need]:
         """What the customer cares about, the most mentioned first. Empty: nothing known."""
 
+    @_builtins.property
+    def named(self) -> _containers.RepeatedCompositeFieldContainer[Global___Named]:
+        """Brands, products and prices that the customer names, the most named first; at most 20. Empty: none."""
+
     def __init__(
         self,
         *,
@@ -857,10 +914,11 @@ class Voice(_message.Message):
         intents: _abc.Iterable[Global___Intent] | None = ...,
         needs: _abc.Iterable[Global___Need] | None = ...,
         is_degraded: _builtins.bool = ...,
+        named: _abc.Iterable[Global___Named] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mood", b"mood"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["intents", b"intents", "is_degraded", b"is_degraded", "mood", b"mood", "needs", b"needs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intents", b"intents", "is_degraded", b"is_degraded", "mood", b"mood", "named", b"named", "needs", b"needs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -981,3 +1039,37 @@ class Need(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Need: _TypeAlias = Need  # noqa: Y015
+
+@_typing.final
+class Named(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"brand", "product" or "price"."""
+    value: _builtins.str
+    """A brand as the shop lists it; a title, or where several have the words said the words; an amount with its currency, "5.00 USD"."""
+    text_count: _builtins.int
+    """Texts that name it; at least 1."""
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest of them was written."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        value: _builtins.str = ...,
+        text_count: _builtins.int = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "last_time", b"last_time", "text_count", b"text_count", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Named: _TypeAlias = Named  # noqa: Y015
