@@ -37,7 +37,7 @@ from benchmarks.published import SETS
 from benchmarks.quality.leave_one_out import HIDDEN, Measured, measure
 from benchmarks.quality.published import CUTOFFS, PUBLISHED
 from benchmarks.quality.rolling import Plan, measure_rolling
-from benchmarks.quality.sets import SHOPS, open_counted, open_set
+from benchmarks.quality.sets import SHOPS, open_counted
 from benchmarks.quality.table import figures, headline, table
 from benchmarks.quality.verdicts import for_json, tables
 from offline_eval.report import show
@@ -79,7 +79,8 @@ def main() -> None:
 
 def _rolling(args: argparse.Namespace) -> dict[str, Any]:
     """Figures by title and system; tables go to stdout."""
-    dataset, config = open_set(args.set, args.data, args.work), Config() if args.config is None else load_config(args.config)
+    settings = Config() if args.config is None else load_config(args.config)
+    dataset, config = open_counted(args.set, args.data, args.work, settings)
     say(f"{args.set}: {dataset}; {args.cuts} cuts, {config.evaluation.period_days:g} days apart")
     with steps() as progress:
         measured = measure_rolling(dataset, config, Plan(args.cuts, args.skip, args.thin), args.work, progress)

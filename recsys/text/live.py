@@ -82,7 +82,7 @@ class LiveIndex:
         Args:
             rows: any rows >= 0, without repeats; new ones usually go on from len(self).
             texts: one for each row; any text, the empty one too, has an embedding.
-            encoder: the one that made the vectors of the base.
+            encoder: the one that made the vectors of the base; of a bundle's texts `ItemTexts.reading` gives it.
 
         Raises:
             ValueError: as `with_items`, or the encoder's embeddings are of another width than the index.

@@ -49,6 +49,25 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class AsOf:
+    """What all parts of one bundle are fitted on.
+
+    known:     all that is known by then
+    time:      when; ages are counted from it
+    customers: None = nobody has a segment or tier; sources and features that ask for one say nothing
+    profiles, texts: folders of the profiles and of the embeddings, as of then
+    seen:      what is known of those who ask, where it is less; None = all of it
+    """
+
+    known: Dataset
+    time: np.datetime64
+    customers: Customers | None
+    profiles: Path
+    texts: Path
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True)
 class Fitter(Runner):
     """Fits parts as stages. One fitter serves all times of one training."""
 
@@ -72,28 +91,17 @@ class Fitter(Runner):
         }
         return self.run("texts", inputs, make)
 
-    def parts(
-        self,
-        known: Dataset,
-        as_of: np.datetime64,
-        customers: Customers | None,
-        profiles_folder: Path,
-        texts: Path,
-        seen: Seen | None = None,
-    ) -> dict[str, Path]:
-        """Folders of all parts but the rankers, by their place in a bundle; profiles and texts are given, as of then.
-
-        customers: None = nobody has a segment or tier; sources and features that ask for one say nothing
-        """
-        data = {"data": known.fingerprint, "positive": self.config.data.positive_events, "as_of": as_of}
-        places = {"texts": texts, "profiles": profiles_folder if seen is None else seen.profiles}
-        if customers is not None:
-            places["segmentation"] = customers.segmentation
-            if customers.voice is not None:
-                places["voice"] = customers.voice
-        groups = customer_groups(Profiles.load(profiles_folder))
+    def parts(self, at: AsOf) -> dict[str, Path]:
+        """Folders of all parts but the rankers, by their place in a bundle."""
+        known, data = at.known, {"data": at.known.fingerprint, "positive": self.config.data.positive_events, "as_of": at.time}
+        places = {"texts": at.texts, "profiles": at.profiles if at.seen is None else at.seen.profiles}
+        if at.customers is not None:
+            places["segmentation"] = at.customers.segmentation
+            if at.customers.voice is not None:
+                places["voice"] = at.customers.voice
+        groups = customer_groups(Profiles.load(at.profiles))
         places["catalogue"] = self.run("catalogue", data, lambda folder: known.catalogue().save(folder))
-        of_whom = known if seen is None else seen.known
+        of_whom = known if at.seen is None else at.seen.known
         places["history"] = self.run("history", {"data": of_whom.fingerprint}, lambda folder: _save_history(of_whom, folder))
         catalogue = Catalogue.load(places["catalogue"])
         for name, source in self.config.sources.items():
@@ -101,19 +109,19 @@ class Fitter(Runner):
             if isinstance(source, AlsConfig | SequenceConfig):
                 inputs["index"] = self.config.index.model_dump()
             if isinstance(source, ContentConfig | SequenceConfig):
-                inputs["texts"] = texts.name
+                inputs["texts"] = at.texts.name
             if isinstance(source, PopularConfig) and source.within != "shop":
-                inputs["profiles"] = profiles_folder.name
+                inputs["profiles"] = at.profiles.name
             if isinstance(source, AlsConfig) and on_gpu():
                 inputs["device"] = "cuda"
-            make = partial(self._source, name, source, known, as_of, groups, texts)
+            make = partial(self._source, name, source, at, groups)
             places[f"sources/{name}"] = self.run(f"source-{name}", inputs, make)
         features = {key: feature.model_dump() for key, feature in self.config.features.items()}
-        inputs = {**data, "features": features, "sources": list(self.config.sources), "profiles": profiles_folder.name}
+        inputs = {**data, "features": features, "sources": list(self.config.sources), "profiles": at.profiles.name}
         places["features"] = self.run(
             "features",
             inputs,
-            lambda folder: fit_features(positive_lines(known, self.config), catalogue, groups, self.config, as_of).save(folder),
+            lambda folder: fit_features(positive_lines(known, self.config), catalogue, groups, self.config, at.time).save(folder),
         )
         return places
 
@@ -121,17 +129,9 @@ class Fitter(Runner):
         """A bundle in memory from the folders of its parts, without rankers."""
         return load_bundle_parts(places, known, self.config, as_of)
 
-    def _source(
-        self,
-        name: str,
-        source: SourceConfig,
-        known: Dataset,
-        as_of: np.datetime64,
-        groups: Mapping[str, CustomerGroups],
-        texts: Path,
-        folder: Path,
-    ) -> None:
+    def _source(self, name: str, source: SourceConfig, at: AsOf, groups: Mapping[str, CustomerGroups], folder: Path) -> None:
         """Fit and save one source; repurchase has nothing to fit."""
+        known, as_of = at.known, at.time
         lines, n_items = positive_lines(known, self.config), len(known.items)
         if isinstance(source, PopularConfig):
             fit_popular(lines, n_items, as_of, source, groups=groups.get(source.within, EVERYBODY)).save(folder)
@@ -141,7 +141,7 @@ class Fitter(Runner):
             fit_ease(lines, n_items, as_of, source, n_threads=self.config.training.n_threads, progress=self.stages.progress).save(folder)
         elif isinstance(source, ContentConfig):
             popularity = np.bincount(lines.items, minlength=n_items).astype(np.float32)
-            build_content(ItemTexts.load(texts), popularity, source).save(folder)
+            build_content(ItemTexts.load(at.texts), popularity, source).save(folder)
         elif isinstance(source, AlsConfig):
             fitted = fit_als(
                 lines,
@@ -156,7 +156,7 @@ class Fitter(Runner):
             )
             fitted.save(folder)
         elif isinstance(source, SequenceConfig):
-            self._sequence(name, source, lines, as_of, ItemTexts.load(texts), folder)
+            self._sequence(name, source, lines, as_of, ItemTexts.load(at.texts), folder)
 
     def _sequence(
         self, name: str, source: SequenceConfig, lines: Interactions, as_of: np.datetime64 | None, texts: ItemTexts, folder: Path

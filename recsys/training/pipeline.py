@@ -28,7 +28,7 @@ from recsys.training.former import load_former
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.leaks import check_leaks, check_times
 from recsys.training.mentions import mentions_part
-from recsys.training.parts import Fitter, Seen, load_bundle_parts
+from recsys.training.parts import AsOf, Fitter, Seen, load_bundle_parts
 from recsys.training.reading import Reading, fit_reading, fit_review_weights
 from recsys.training.rows import Rows, make_rows
 from recsys.training.runner import answering, library_versions
@@ -115,7 +115,7 @@ def train_on(
         rankers = {name: _fit_ranker(name, split, ranking.by_period, fitter) for name in config.rankers}
         profiles = profiles_of(fitter, split.known, split.as_of, customers, before)
         texts = fitter.texts(split.known, reading.encoder, weights)
-        shipped = fitter.parts(split.known, split.as_of, customers, profiles, texts)
+        shipped = fitter.parts(AsOf(split.known, split.as_of, customers, profiles, texts))
         shift = _feature_shift(split, ranking.by_period[-1], shipped, fitter)
         shipped |= {f"rankers/{name}": folder for name, folder in rankers.items()}
         if reading.trunk is not None:
@@ -193,7 +193,7 @@ class _Ranking:
             texts = fitter.texts(period.known, reading.encoder, weights)
             cut = period.seen is not period.known
             seen = Seen(period.seen, profiles_of(fitter, period.seen, period.start, customers, None)) if cut else None
-            by_period.append(fitter.parts(period.known, period.start, customers, profiles, texts, seen))
+            by_period.append(fitter.parts(AsOf(period.known, period.start, customers, profiles, texts, seen)))
         assert profiles is not None  # there is one period at least
         return _Ranking(weights, reading, customers, profiles, by_period)
 
@@ -213,7 +213,7 @@ def train_in_memory(split: Split, config: Config, *, work: Path, progress: Progr
         fitter = Fitter(config, Stages(work, progress))
         nobody, texts, by_period = _fit_by_position(split, fitter, end)
         rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
-        shipped = fitter.parts(split.known, end, None, nobody, texts)
+        shipped = fitter.parts(AsOf(split.known, end, None, nobody, texts))
         bundle = load_bundle_parts(shipped, split.known, config, None)
         return replace(bundle, rankers={name: LambdaMart.load(folder) for name, folder in rankers.items()})
 
@@ -235,7 +235,8 @@ def _fit_by_position(split: Split, fitter: Fitter, end: np.datetime64) -> tuple[
     """Profiles of nobody, the texts, and the parts of each period."""
     texts = fitter.texts(split.known, load_encoder(fitter.config.text, fitter.config.training.n_threads), NO_REVIEWS)
     nobody = fitter.run("nobody", {"at": str(end)}, lambda folder: Profiles.nobody(end).save(folder))
-    by_period = [fitter.parts(period.known, period.start, None, nobody, texts, Seen(period.seen, nobody)) for period in split.periods]
+    ends = [AsOf(period.known, period.start, None, nobody, texts, Seen(period.seen, nobody)) for period in split.periods]
+    by_period = [fitter.parts(at) for at in ends]
     return nobody, texts, by_period
 
 

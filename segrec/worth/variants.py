@@ -13,8 +13,7 @@ from recsys.bundle import Bundle
 from recsys.config import Config
 from recsys.customer_config import LanguageModelConfig
 from recsys.data.dataset import Dataset
-from recsys.training.customers import Customers
-from recsys.training.parts import Fitter, Seen
+from recsys.training.parts import AsOf, Fitter, Seen
 from segmentation.profile import Profiles
 from segrec.worth.remembering import Memory
 
@@ -89,20 +88,12 @@ class RegroupingFitter(Fitter):
         made_of = {name: f"{places[f'sources/{name}'].name} {places['texts'].name}" for name in self.config.sources}
         return self.memory.of(super().bundle(places, known, as_of), made_of)
 
-    def parts(
-        self,
-        known: Dataset,
-        as_of: np.datetime64,
-        customers: Customers | None,
-        profiles_folder: Path,
-        texts: Path,
-        seen: Seen | None = None,
-    ) -> dict[str, Path]:
+    def parts(self, at: AsOf) -> dict[str, Path]:
         """As the product's, with regrouped profiles; the true ones still decide who keeps which segment later."""
-        if self.variant.kind in (WITHOUT, SHUFFLED):
-            profiles_folder = self._regrouped(profiles_folder)
-            seen = None if seen is None else Seen(seen.known, self._regrouped(seen.profiles))
-        return super().parts(known, as_of, customers, profiles_folder, texts, seen)
+        if self.variant.kind not in (WITHOUT, SHUFFLED):
+            return super().parts(at)
+        seen = None if at.seen is None else Seen(at.seen.known, self._regrouped(at.seen.profiles))
+        return super().parts(replace(at, profiles=self._regrouped(at.profiles), seen=seen))
 
     def _regrouped(self, profiles: Path) -> Path:
         def regroup(folder: Path) -> None:

@@ -25,8 +25,8 @@ from recsys.data.importing import import_shop
 from recsys.errors import DataError
 from recsys.text.encoder import TextEncoder
 from recsys.text.finetune import REPORT
-from recsys.training.customers import Customers, fit_customers, profiles_of
-from recsys.training.parts import Fitter, Seen
+from recsys.training.customers import fit_customers, profiles_of
+from recsys.training.parts import AsOf, Fitter
 from recsys.training.split import Split, split_by_time
 from recsys.training.stages import Stages, silent
 from recsys.training.texts import ReviewWeights
@@ -151,27 +151,18 @@ class Peeking(Fitter):
     def texts(self, known: Dataset, encoder: TextEncoder, weights: ReviewWeights) -> Path:
         return super().texts(self._later(known) if "texts" in self.peeked else known, encoder, weights)
 
-    def parts(
-        self,
-        known: Dataset,
-        as_of: np.datetime64,
-        customers: Customers | None,
-        profiles_folder: Path,
-        texts: Path,
-        seen: Seen | None = None,
-    ) -> dict[str, Path]:
-        later = self._later(known)
-        if customers is not None and "segmentation" in self.peeked:
+    def parts(self, at: AsOf) -> dict[str, Path]:
+        known, later = at.known, self._later(at.known)
+        if at.customers is not None and "segmentation" in self.peeked:
             who = fit_customers(self, later, later.end, None, None)
             model = replace(SegmentationModel.load(who.segmentation), fitted_as_of=known.end)  # as of later it would not be assigned
             segmentation = self.run("backdated", {"of": who.segmentation.name, "as_of": known.end}, model.save)
-            customers = replace(customers, segmentation=segmentation)
-            profiles_folder = profiles_of(self, known, as_of, customers, None)
-            seen = None
-        places = super().parts(known, as_of, customers, profiles_folder, texts, seen)
+            customers = replace(at.customers, segmentation=segmentation)
+            at = replace(at, customers=customers, profiles=profiles_of(self, known, at.time, customers, None), seen=None)
+        places = super().parts(at)
         if not self.peeked & places.keys():
             return places
-        peeked = super().parts(later, as_of, customers, profiles_folder, texts, seen)
+        peeked = super().parts(replace(at, known=later))
         return {part: peeked[part] if part in self.peeked else folder for part, folder in places.items()}
 
 

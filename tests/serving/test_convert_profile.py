@@ -38,6 +38,28 @@ def customer(**fields: Any) -> CustomerProfile:
     return CustomerProfile(**{**known, **fields})
 
 
+WIRE_REASONS = [
+    pb.ProfileReason(
+        code=pb.PROFILE_REASON_CODE_LAST_ORDER,
+        parts=[pb.PROFILE_PART_STAGE, pb.PROFILE_PART_CHURN],
+        strength=0.5,
+        number=8.0,
+        unit=pb.REASON_UNIT_DAYS,
+        against=4.0,
+        time=stamp(WROTE),
+    ),
+    pb.ProfileReason(
+        code=pb.PROFILE_REASON_CODE_BOUGHT_ITEM,
+        parts=[pb.PROFILE_PART_SEGMENT],
+        strength=0.25,
+        number=3.0,
+        unit=pb.REASON_UNIT_LINES,
+        name="i7",
+    ),
+    pb.ProfileReason(code=pb.PROFILE_REASON_CODE_NOTHING_TELLING, parts=[pb.PROFILE_PART_SEGMENT]),
+]
+
+
 def test_the_whole_profile_reaches_the_wire() -> None:
     reasons = (
         ProfileReason("last_order", ("stage", "churn"), 0.5, 8.0, "days", 4.0, time=WROTE),
@@ -66,26 +88,7 @@ def test_the_whole_profile_reaches_the_wire() -> None:
         stage=pb.STAGE_AT_RISK,
         expected_value=12.5,
         churn_probability=0.25,
-        reasons=[
-            pb.ProfileReason(
-                code=pb.PROFILE_REASON_CODE_LAST_ORDER,
-                parts=[pb.PROFILE_PART_STAGE, pb.PROFILE_PART_CHURN],
-                strength=0.5,
-                number=8.0,
-                unit=pb.REASON_UNIT_DAYS,
-                against=4.0,
-                time=stamp(WROTE),
-            ),
-            pb.ProfileReason(
-                code=pb.PROFILE_REASON_CODE_BOUGHT_ITEM,
-                parts=[pb.PROFILE_PART_SEGMENT],
-                strength=0.25,
-                number=3.0,
-                unit=pb.REASON_UNIT_LINES,
-                name="i7",
-            ),
-            pb.ProfileReason(code=pb.PROFILE_REASON_CODE_NOTHING_TELLING, parts=[pb.PROFILE_PART_SEGMENT]),
-        ],
+        reasons=WIRE_REASONS,
         voice=pb.Voice(
             mood=pb.Mood(score=0.5, trend=-0.25, confidence=0.75, text_count=4, **read),
             intents=[pb.Intent(name="leave", probability=0.5, confidence=0.25, text_count=2, **read)],

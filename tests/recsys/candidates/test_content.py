@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from handmade import asked, history
 from recsys.candidates.content import ContentSource, ItemTexts, Written, build_content
 from recsys.source_config import ContentConfig, IndexConfig
 from recsys.text.index import VectorIndex
+from recsys.text.live import LiveIndex
+from recsys.text.whitening import Whitening
 from recsys.types import Floats
 
 TEXT_OF_ITEM = np.array([0, 0, 0, 1, 2, 3], np.int32)
@@ -96,3 +99,24 @@ def test_beside_an_item_its_like_counts_and_not_what_the_customer_wrote(source: 
 def test_writing_that_points_away_from_all_that_was_bought_leaves_what_was_bought() -> None:
     written = Written(np.array([0], np.int32), np.array([[-1, 0]], np.float32), 0.5)
     np.testing.assert_array_equal(written.beside(np.array([1, 0], np.float32), 0), [1, 0])
+
+
+def test_a_new_item_is_whitened_as_the_others_were_and_found_beside_its_like(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    drawn = 4 * np.eye(6)[0] + rng.normal(size=(80, 6)) * np.geomspace(1, 0.1, 6)
+    known = np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
+    whitening = Whitening.fit(known)
+    assert whitening is not None
+    vectors = whitening.apply(known)
+    items = np.arange(80, dtype=np.int32)
+    ItemTexts(items, vectors, VectorIndex.build(vectors, IndexConfig()), None, whitening).save(tmp_path / "texts")
+    texts = ItemTexts.load(tmp_path / "texts")
+
+    class Twin:
+        def encode(self, texts: Sequence[str]) -> Floats:
+            return known[[int(text) for text in texts]]
+
+    live = LiveIndex.of(texts.index).with_texts(np.array([80]), ["17"], texts.reading(Twin()))
+    rows, scores = live.search(texts.of_items(items[17:18]), 2)
+    assert set(rows[0].tolist()) == {17, 80}
+    np.testing.assert_allclose(scores, 1, atol=1e-5)
