@@ -12,7 +12,7 @@ Attribute = Literal["item", "group", "brand", "product_type", "category", "depar
 """What features may group items by: the item itself, its variant group, its brand, the last, second or first level of its category path."""
 
 
-FeatureScope = Literal["item", "now", "customer", "pair", "segment", "tier", "source", "link"]
+FeatureScope = Literal["item", "now", "customer", "pair", "segment", "tier", "need", "source", "link"]
 FeatureStatistic = Literal[
     "rate",
     "decayed",
@@ -43,6 +43,7 @@ STATISTICS_OF: dict[str, tuple[str, ...]] = {
     "now": ("rate", "recency", "age"),
     "segment": ("lift", "rate", "affinity", "price"),
     "tier": ("lift", "rate", "affinity", "price"),
+    "need": ("lift", "rate", "affinity", "price"),
     "source": ("score",),
     "link": ("sum", "mean", "max", "last"),
 }
@@ -55,7 +56,8 @@ OF_SOURCES = {"source": ("als", "content", "sequence"), "link": ("als", "covisit
 class FeatureConfig(Section):
     scope: FeatureScope = Field(
         description="whose lines are counted: the item's until the bundle was made, or until now, the customer's, this customer's with the "
-        "item, a segment's or tier's; or what a source says of the item, or of how it goes with the customer's items"
+        "item, those of its segment or tier, or of customers with its need; or what a source says of the item, or of how it goes with the "
+        "customer's items"
     )
     statistic: FeatureStatistic = Field(description="what is made of them; recsys/features/spec.py defines each")
     by: Attribute = Field("item", description="widen the item to its group, brand, category or department")

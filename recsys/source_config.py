@@ -34,7 +34,9 @@ class PopularConfig(Section):
     kind: Literal["popular"]
     half_life_days: float | None = Field(None, gt=0, description="an interaction this old counts half; unset = all count the same")
     window_days: float | None = Field(None, gt=0, description="only interactions this recent count; unset = all")
-    within: Literal["shop", "segment", "tier"] = Field("shop", description="count everybody, or only customers of the same segment or tier")
+    within: Literal["shop", "segment", "tier", "need"] = Field(
+        "shop", description="count everybody, or only customers of the same segment or tier, or who speak most of the same need"
+    )
 
 
 class RepurchaseConfig(Section):

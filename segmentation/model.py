@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from segmentation.cluster import Assigned, SegmentModel, fit_segments
 from segmentation.describe import Statement
 from segmentation.errors import SegmentationError
 from segmentation.evidence import Evidence, OrderFacts, order_facts
+from segmentation.features import Extra
 from segmentation.identity import Succession, succeed
 from segmentation.lifecycle import LifecycleModel, StageRules, fit_lifecycle
 from segmentation.naming import Namer
@@ -30,6 +31,7 @@ from segmentation.portraits import Segment, Sitters, Wrote, portraits
 from segmentation.profile import Held, Profiles
 from segmentation.purchases import Ints, Orders, Purchases, Reals, orders_of
 from segmentation.rfm import Rfm, orders_to_rfm
+from segmentation.saying import SAYING, saying
 from segmentation.taste import Bought
 from segmentation.telling import lines_with, telling_things
 from segmentation.value import TierCuts, fit_tiers
@@ -97,7 +99,7 @@ class SegmentationModel:
         priced = _priced(purchases, self.line_value, self.in_money)
         orders = orders_of(priced)
         rfm = orders_to_rfm(orders, n_customers, as_of)
-        outlook = self.outlook.of(priced, n_customers, as_of)
+        outlook = self.outlook.of(priced, n_customers, as_of, saying(voices, as_of) if self.outlook.extra_names else None)
         expected, churn = outlook.expected_value, outlook.churn_probability
         bought, buyers = self._bought(purchases), np.flatnonzero(rfm.has_bought).astype(np.int32)
         found = self.clusters.assign(bought, buyers, self._held(previous, n_customers)[buyers], margin)
@@ -244,6 +246,7 @@ def fit_segmentation(
     stage_rules: StageRules = StageRules(),  # noqa: B008 - frozen
     titles: Mapping[str, str] = MappingProxyType({}),
     wrote: Wrote | None = None,
+    voices_as_of: Callable[[np.datetime64], Voices] | None = None,
     namer: Namer | None = None,
 ) -> SegmentationModel:
     """Fit segments, tiers, value and lifecycle on purchases before `as_of`; the same for equal seed and threads.
@@ -256,6 +259,7 @@ def fit_segmentation(
         n_segments: None = chosen by what comes out again in resamples
         titles: of items, by name in `purchases.item_names`; for descriptions
         wrote: what customers wrote of before `as_of`; for descriptions
+        voices_as_of: what customers 0 .. n_customers - 1 had said by `as_of` or a time before it; for value and churn
         namer: names segments by their evidence; None, or where it does not keep to the evidence: telling terms
 
     Raises:
@@ -271,8 +275,9 @@ def fit_segmentation(
     rfm = orders_to_rfm(orders_of(priced), n_customers, as_of)
     if not rfm.has_bought.any():
         raise SegmentationError(f"there are only refunds before {as_of}, no purchases to fit a segmentation on")
-    outlook = fit_outlook(priced, n_customers, as_of, horizon_days, seed=seed, n_threads=n_threads)
-    expected = outlook.of(priced, n_customers, as_of).expected_value
+    said = None if voices_as_of is None else Extra(SAYING, lambda time: saying(voices_as_of(time), time))
+    outlook = fit_outlook(priced, n_customers, as_of, horizon_days, seed=seed, n_threads=n_threads, extra=said)
+    expected = outlook.of(priced, n_customers, as_of, None if said is None else said.as_of(as_of)).expected_value
 
     customers = _sample(np.flatnonzero(rfm.has_bought).astype(np.int32), seed)
     topic_names = _largest_topics(purchases)

@@ -54,6 +54,12 @@ class CustomerProfile:
     voice: Voice | None = None
     reasons: tuple[ProfileReason, ...] = ()
 
+    def group(self, within: str) -> str | None:
+        """Which group of a partition the customer is in: its segment, its tier, or the need it speaks of most; None = it tells of none."""
+        if within == "need":
+            return self.voice.needs[0].aspect if self.voice is not None and self.voice.needs else None
+        return self.segment if within == "segment" else self.tier
+
     @property
     def degraded(self) -> tuple[str, ...]:
         """The fields that could not be known as they should, each with why."""

@@ -82,6 +82,17 @@ class VoiceModel:
         """
         if as_of < self.fitted_as_of:
             raise ValueError(f"as_of {as_of} is before this model was fitted, {self.fitted_as_of}: it has seen what followed")
+        return self._read(writings, n_customers, as_of, reader, gazetteer)
+
+    def remembered(self, writings: Writings, n_customers: int, as_of: np.datetime64, reader: Reader) -> Voices:
+        """Moods and intents as of a time before the fit, which this model knows more than: for fits as of its own time or later.
+
+        Raises:
+            ValueError: a text is not strictly earlier than `as_of`, or a customer number is not below `n_customers`.
+        """
+        return replace(self, needs=None)._read(writings, n_customers, as_of, reader, NOTHING_LISTED)
+
+    def _read(self, writings: Writings, n_customers: int, as_of: np.datetime64, reader: Reader, gazetteer: Gazetteer) -> Voices:
         writings.check(n_customers, as_of)
         occasions = Occasions.of(writings)
         voices = replace(self._silent(occasions, n_customers), named=named_by(occasions, n_customers, gazetteer))

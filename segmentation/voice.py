@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,21 @@ class Voices:
         likely = self.intent_probability[customer_num]
         shared = self.intent.of(customer_num)
         return tuple(Intent(self.intents[row], float(likely[row]), **shared) for row in np.argsort(-likely, kind="stable"))
+
+    def main_needs(self) -> Ints:
+        """Of each customer the aspect that it mentions most, as a row of `aspects`; -1 = none. int32 (n,)"""
+        starts, ends = self.need_offsets[:-1], self.need_offsets[1:]
+        main = np.full(len(self), -1, np.int32)
+        main[starts < ends] = self.need_aspect[starts[starts < ends]]
+        return main
+
+    def with_needs_of(self, donors: NDArray[np.intp]) -> Voices:
+        """The same voices, in which each customer has the needs of another one. donors: whose, (n,)"""
+        sizes = np.diff(self.need_offsets)[donors]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.need_offsets[donors] - offsets[:-1], sizes)
+        need = Said(*(column[rows] for column in vars(self.need).values()))
+        return replace(self, need_offsets=offsets, need_aspect=self.need_aspect[rows], need_polarity=self.need_polarity[rows], need=need)
 
     def wrote(self) -> Wrote:
         """Which customers speak of which aspects."""

@@ -66,7 +66,7 @@ def profiles_by(fitted: Fitted, known: Dataset, end: np.datetime64, progress: Pr
     """
     config = fitted.config
     with limit_threads(config.training.n_threads):
-        voices = _voices(fitted, known, end, progress)
+        voices = voices_by(fitted, known, end, reader_by(fitted), progress) if len(writings_of(known)) else None
         lines, margin = purchases(known, config), config.segmentation.margin
         return fitted.model.assign(lines, len(known.customers), end, previous=held, margin=margin, voices=voices)
 
@@ -86,9 +86,13 @@ def titles_of(known: Dataset) -> dict[str, str]:
     return dict(zip(known.item_ids.ids, known.catalogue().titles, strict=True))
 
 
-def _voices(fitted: Fitted, known: Dataset, end: np.datetime64, progress: Progress) -> Voices | None:
-    writings = writings_of(known)
-    if fitted.voice is None or not len(writings):
+def reader_by(fitted: Fitted) -> ShopReader | None:
+    """What reads texts as the fit read them; None = it read none.
+
+    Raises:
+        ConfigError: the BERT that the segmentation was fitted with is not there any more.
+    """
+    if fitted.voice is None:
         return None
     encoder = load_encoder(text_config(fitted.folder, fitted.facts), fitted.config.training.n_threads)
     if encoder.fingerprint != fitted.facts["texts"]["fingerprint"]:
@@ -96,8 +100,14 @@ def _voices(fitted: Fitted, known: Dataset, end: np.datetime64, progress: Progre
             f"{fitted.folder} was fitted with another BERT than {fitted.config.text.trunk!r} is now; put that back, or fit it again"
         )
     heads = fitted.folder / ENCODER / FOLDER
-    reader = ShopReader(encoder.encode, Heads.load(heads) if heads.is_dir() else Heads({}), encoder.dim)
-    what = "reading what customers wrote"
+    return ShopReader(encoder.encode, Heads.load(heads) if heads.is_dir() else Heads({}), encoder.dim)
+
+
+def voices_by(fitted: Fitted, known: Dataset, end: np.datetime64, reader: ShopReader | None, progress: Progress) -> Voices | None:
+    """What the customers of a view say; None = no texts are read."""
+    if fitted.voice is None or reader is None:
+        return None
+    writings, what = writings_of(known), "reading what customers wrote"
     progress(0, 1, what)
     voices = VoiceModel.load(fitted.voice).read(writings, len(known.customers), end, reader, Gazetteer(*called(known)))
     progress(1, 1, what)

@@ -16,6 +16,7 @@ from recsys.features.store import CustomerGroups, FeatureStore, fit_features
 from recsys.protocols import ResolvedQuery
 from recsys.types import PURCHASE, Candidates, Floats, History, Interactions, Query, Scored, aware
 from segmentation.profile import CustomerProfile
+from segmentation.voice import Need, Voice
 
 NOW = np.datetime64("2024-06-01T00:00:00", "us")
 """When every query of these worlds is asked."""
@@ -51,8 +52,10 @@ def history_of(lines: Interactions) -> History:
     return History(lines.items[::-1], lines.events[::-1], lines.times[::-1], lines.values[::-1])
 
 
-def profile(segment: str = "s0", tier: str = "low", expected_value: float = 10.0) -> CustomerProfile:
-    return CustomerProfile("c", segment, segment, tier, "active", expected_value, 0.25, 28.0, aware(NOW))
+def profile(segment: str = "s0", tier: str = "low", expected_value: float = 10.0, needs: Sequence[str] = ()) -> CustomerProfile:
+    told = tuple(Need(aspect, 0.0, 0.5, 1, aware(days_ago(1))) for aspect in needs)
+    voice = Voice(None, (), told, (), False) if told else None
+    return CustomerProfile("c", segment, segment, tier, "active", expected_value, 0.25, 28.0, aware(NOW), voice=voice)
 
 
 def asked(
@@ -99,11 +102,13 @@ def store_of(
     lines: Interactions,
     segments: Sequence[int] = (),
     tiers: Sequence[int] = (),
+    needs: Sequence[int] = (),
 ) -> FeatureStore:
-    """Features fitted now; `segments` and `tiers` give the group of customers 0, 1, ..., -1 = none."""
+    """Features fitted now; `segments`, `tiers` and `needs` give the group of customers 0, 1, ..., -1 = none."""
     groups = {
         "segment": CustomerGroups(("s0", "s1"), np.array(segments, np.int32)),
         "tier": CustomerGroups(("low", "medium", "high"), np.array(tiers, np.int32)),
+        "need": CustomerGroups(("fit", "price"), np.array(needs, np.int32)),
     }
     config = Config(features={name: FeatureConfig(**feature) for name, feature in features.items()})
     return fit_features(lines, items, groups, config, NOW)

@@ -55,6 +55,8 @@ def measure_rolling(dataset: Dataset, config: Config, plan: Plan, work: Path, pr
     """
     period = np.timedelta64(round(config.evaluation.period_days * 86_400), "s")
     end = dataset.interactions.times[-1] + np.timedelta64(1, "us")
+    rankers = {name: ranker.model_copy(update={"calibrate": False}) for name, ranker in config.rankers.items()}
+    config = config.model_copy(update={"rankers": rankers})  # a probability changes no list, and costs a second boosting
     former, by_title = None, dict[str, list[Measurements]]()
     for number in range(plan.skip + plan.n_cuts, plan.skip, -1):
         former = train(dataset, config, end - number * period, work / "twins", work=work / "stages", former=former, progress=progress)
@@ -98,8 +100,7 @@ def _thin(path: Path, bundle: Bundle, asked: Question, n_thin: int) -> Iterator[
     """The engine and its sources where customers have only their last baskets; what is new to them is so by all that they bought."""
     dataset, cut, config = asked.period.dataset, asked.period.start, bundle.config
     sizes = n_baskets(positive_lines(dataset.before(cut), config), len(bundle.customers))
-    for n in LENGTHS:
-        less = shortened(bundle, path, dataset, n)
+    for n, less in shortened(bundle, path, dataset, LENGTHS, asked.progress):
         for title, strategy in strategies_of(bundle).items():
             truth = asked.period.wanted(title, "time").truth
             long = [id_ for id_ in truth if (number := bundle.customers.number(id_)) is not None and sizes[number] >= n]

@@ -24,7 +24,7 @@ EVERYBODY = CustomerGroups(("all",), np.empty(0, np.int32))
 class PopularSource:
     """Items of each group by weighted number of lines, best first.
 
-    within:  "shop", "segment" or "tier"
+    within:  "shop", "segment", "tier" or "need"
     groups:  names of the groups, one row each
     items:   item numbers by rank, float32 scores beside them; row g is items[offsets[g]:offsets[g + 1]]
     """
@@ -38,7 +38,7 @@ class PopularSource:
     @property
     def reason(self) -> ReasonCode:
         """Whose taste speaks."""
-        return ReasonCode.POPULAR if self.within == "shop" else ReasonCode.POPULAR_IN_SEGMENT
+        return ReasonCode.POPULAR_IN_SEGMENT if self.within in ("segment", "tier") else ReasonCode.POPULAR
 
     def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
         """The group's most popular eligible items; nothing for a customer without a segment or tier."""
@@ -63,8 +63,8 @@ class PopularSource:
             return 0
         if resolved.profile is None:
             return None
-        name = resolved.profile.segment if self.within == "segment" else resolved.profile.tier
-        return self.groups.index(name)
+        name = resolved.profile.group(self.within)
+        return None if name is None else self.groups.index(name)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def fit_popular(
 ) -> PopularSource:
     """Count positive lines before `as_of`, each weighted 0.5 ** (age / half-life), within the window.
 
-    groups: the partition of the customers, for ``within`` = segment or tier
+    groups: the partition of the customers, unless ``within`` = shop
     """
     if config.window_days is not None:
         lines = lines.between(as_of - np.timedelta64(round(config.window_days * 86_400), "s"), as_of)

@@ -35,6 +35,7 @@ class Dataset:
     event_names:  name of each event code
     folder:       the shop folder, for tables that are read on demand
     end:          nothing at or after this time is in here; NaT = open
+    since:        of each customer, the time before which nothing of it is known; None = all is
     """
 
     interactions: Interactions
@@ -43,6 +44,7 @@ class Dataset:
     event_names: tuple[str, ...]
     folder: Path
     end: np.datetime64 = _NO_TIME
+    since: Times | None = None
 
     @staticmethod
     def load(folder: Path) -> Dataset:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.types import Interactions
 
+EARLIEST = np.datetime64(np.iinfo(np.int64).min + 1, "us")
+
 
 def basket_numbers(lines: Interactions) -> NDArray[np.int64]:
     """How many of the customer's baskets came after each line's, so 0 for all of the last one; -1 = a guest's line; (n_lines,)
@@ -34,6 +36,8 @@ def basket_numbers(lines: Interactions) -> NDArray[np.int64]:
 def cut_down(dataset: Dataset, bought: Interactions, n_baskets: NDArray[np.integer]) -> Dataset:
     """The shop with the past of each customer from the n-th last basket on; what guests did, and what came later, stays.
 
+    What a customer wrote before that goes too where it is read as the customer's own; item texts keep it.
+
     bought:    lines that make the baskets; whatever else a customer did before the first of them that is left goes with the others
     n_baskets: of each customer, (n_customers,); 0 or less = all of the past stays
     """
@@ -41,6 +45,7 @@ def cut_down(dataset: Dataset, bought: Interactions, n_baskets: NDArray[np.integ
     mine = bought.customers >= 0
     numbers = basket_numbers(bought)
     left = np.flatnonzero(mine & (numbers < n_baskets[bought.customers]))
-    since = np.full(max(len(n_baskets), 1), lines.times[0] if len(lines) else np.datetime64(0, "us"))
+    since = np.full(max(len(n_baskets), 1), EARLIEST)
     since[bought.customers[left[::-1]]] = bought.times[left[::-1]]  # the oldest line comes last, and stays
-    return replace(dataset, interactions=lines.take((lines.customers < 0) | (lines.times >= since[lines.customers])))
+    left_of_all = lines.take((lines.customers < 0) | (lines.times >= since[lines.customers]))
+    return replace(dataset, interactions=left_of_all, since=since)

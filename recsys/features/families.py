@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recsys.config import Config
-from recsys.features.spec import FeatureSpec, feature_names, feature_specs
+from recsys.features.spec import GROUP_SCOPES, FeatureSpec, feature_names, feature_specs
 from recsys.types import ReasonCode
 
 
@@ -77,9 +77,11 @@ def columns_by_family(config: Config, of_sources: Mapping[str, Family]) -> tuple
 
 def family_of(spec: FeatureSpec) -> Family | None:
     """The family of a declared feature that no source says."""
+    if spec.scope == "need":
+        return None  # nobody is told what their own words had them taken for
     if spec.statistic == "price":
         return None if spec.scope == "item" else Family(ReasonCode.USUAL_PRICE)
-    if spec.scope in ("segment", "tier"):
+    if spec.scope in GROUP_SCOPES:
         return Family(ReasonCode.POPULAR_IN_SEGMENT, spec.scope)
     if spec.scope == "pair":
         return OF_PAIRS[spec.by]

@@ -24,7 +24,7 @@ widens the item to all items that share its group, brand, product type, category
                 that share its `by`: 0 = cheapest,  place of what the customer buys of
                 1 = dearest                         that `by`
 
-    Scopes segment and tier, over the customers of the asking customer's segment or tier:
+    Scopes segment, tier and need, over the customers of the asking customer's segment or tier, or who speak most of the same need:
     rate        lines of the item per day and customer
     lift        log((lines of the item in the group + 5) / (lines expected from the group's size + 5))
     affinity    as of a pair, but the customer's share is shrunk to that of the group, and the group's to that of all
@@ -50,7 +50,7 @@ from recsys.config import Config
 from recsys.feature_config import Attribute, FeatureConfig, FeatureScope, FeatureStatistic
 from recsys.types import Floats, Times
 
-GROUP_SCOPES = ("segment", "tier")
+GROUP_SCOPES = ("segment", "tier", "need")
 PRIORS = ("affinity", "price")
 """Statistics of pairs that need to know something of all customers or items."""
 PROFILE_FEATURES = ("profile_tier", "profile_expected_value", "profile_churn_probability", "n_sources")

@@ -49,7 +49,7 @@ class FeatureStore:
     """Item-side statistics as of a time, and how to complete them for a query.
 
     of_items:  scope "item", one row per item; float32 (n_items, n_item_features)
-    of_groups: by feature name, scopes "segment" and "tier", and what pairs need of all; float32 (n_groups, n_items).
+    of_groups: by feature name, scopes of groups, and what pairs need of all; float32 (n_groups, n_items).
                Of an affinity: the share of the item's code in each group, one row more for all customers; of a pair's price: its place
     strengths: by feature name, for affinities: how many lines of the group's shares are added to a customer's own
     calendars: by attribute, scope "now": when lines of it fell
@@ -117,16 +117,15 @@ class FeatureStore:
         return lines.affinity(spec, shares[self._group(spec, resolved)], shares[-1], self.strengths[spec.name])
 
     def _of_group(self, spec: FeatureSpec, resolved: ResolvedQuery, items: Ints) -> Floats | float:
-        if resolved.profile is None:
-            return np.nan
-        return np.asarray(self.of_groups[spec.name][self._group(spec, resolved), items], np.float32)
+        group = self._group(spec, resolved)
+        return np.nan if group < 0 else np.asarray(self.of_groups[spec.name][group, items], np.float32)
 
     def _group(self, spec: FeatureSpec, resolved: ResolvedQuery) -> int:
-        """Row of the customer's segment or tier; the last one without any."""
+        """Row of the customer's segment, tier or need; the last one without any."""
         if spec.scope == "pair" or resolved.profile is None:
             return -1
-        name = resolved.profile.segment if spec.scope == "segment" else resolved.profile.tier
-        return self.group_names[spec.scope].index(name)
+        name = resolved.profile.group(spec.scope)
+        return -1 if name is None else self.group_names[spec.scope].index(name)
 
     def save(self, folder: Path) -> None:
         """Write into a folder of its own; config and catalogue are saved by the bundle."""
@@ -175,7 +174,7 @@ def fit_features(
 ) -> FeatureStore:
     """Item-side statistics of the positive lines, all before `as_of`.
 
-    groups: the partitions "segment" and "tier" of the customers
+    groups: the partitions of the customers by the scopes of groups
     """
     fitted = _ItemLines(lines, catalogue, as_of)
     columns = [fitted.statistic(spec) for spec in feature_specs(config) if spec.scope == "item"]

@@ -168,7 +168,7 @@ class _Evidence:
         is_more = bool((self.features[row, self.explainer.lifts[family.scope]] > 0).any()) and self._is_popular(row)
         if profile is None or not (is_more or any(np.isfinite(self.features[row, of_source]).any() for of_source in columns)):
             return None
-        return profile.segment if family.scope == "segment" else profile.tier
+        return profile.group(family.scope)
 
     def _shared(self, attribute: Attribute, row: int) -> int:
         """The item's code, where the customer bought something that has it; else -1."""
@@ -203,5 +203,5 @@ _NAMED = {
 def _family(name: str, source: CandidateSource, config: Config) -> Family:
     """The family of what a source says."""
     entry = config.sources.get(name)
-    within = entry.within if isinstance(entry, PopularConfig) and entry.within != "shop" else ""
+    within = entry.within if isinstance(entry, PopularConfig) and source.reason is ReasonCode.POPULAR_IN_SEGMENT else ""
     return Family(source.reason, within)

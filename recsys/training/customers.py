@@ -90,17 +90,18 @@ def reader_of(runner: Runner, reading: Reading) -> ShopReader:
 
 
 def writings_of(known: Dataset) -> Writings:
-    """All that known customers had written by the end of the view, reviews and messages."""
+    """All that known customers had written by the end of the view, since what is known of each begins; reviews and messages."""
     reviews, messages = read_reviews(known), read_messages(known)
     reviews, messages = reviews.take(reviews.customers >= 0), messages.take(messages.customers >= 0)
     kinds = np.repeat(np.arange(len(KINDS)), [len(reviews), len(messages)])
-    return Writings.in_order(
+    writings = Writings.in_order(
         np.concatenate([reviews.customers, messages.customers]),
         [*reviews.texts, *messages.texts],
         np.concatenate([reviews.times, messages.times]),
         np.concatenate([reviews.stars, np.full(len(messages), np.nan, np.float32)]),
         kinds,
     )
+    return writings if known.since is None else writings.take(writings.times >= known.since[writings.customers])
 
 
 def fingerprint_of(writings: Writings) -> str:
@@ -143,7 +144,7 @@ def fit_customers(runner: Runner, known: Dataset, as_of: np.datetime64, reading:
     voice = _voice(runner, known, as_of, reading)
     if former is not None and former.model.fitted_as_of > as_of:
         former = None  # it has seen what followed
-    segmentation = _segmentation(runner, known, as_of, voices_of(runner, known, as_of, reading, voice), former)
+    segmentation = _segmentation(runner, known, as_of, reading, voice, former)
     return Customers(reading, voice, segmentation, former)
 
 
@@ -208,8 +209,11 @@ def voices_of(runner: Runner, known: Dataset, as_of: np.datetime64, reading: Rea
     return runner.run("voices", inputs, make)
 
 
-def _segmentation(runner: Runner, known: Dataset, as_of: np.datetime64, voices: Path | None, former: Former | None) -> Path:
+def _segmentation(
+    runner: Runner, known: Dataset, as_of: np.datetime64, reading: Reading | None, voice: Path | None, former: Former | None
+) -> Path:
     settings, asked = runner.config.segmentation, runner.language
+    voices = voices_of(runner, known, as_of, reading, voice)
 
     def make(folder: Path) -> None:
         namer = None if asked is None else WrittenNames(asked.model, asked.cache, Masker(), runner.stages.progress)
@@ -226,6 +230,7 @@ def _segmentation(runner: Runner, known: Dataset, as_of: np.datetime64, voices: 
             stage_rules=settings.stages.rules(),
             titles=dict(zip(known.item_ids.ids, known.catalogue().titles, strict=True)),
             wrote=None if voices is None else Voices.load(voices).wrote(),
+            voices_as_of=_voices_as_of(runner, known, reading, voice),
             namer=namer,
         )
         if former is not None:
@@ -246,6 +251,14 @@ def _segmentation(runner: Runner, known: Dataset, as_of: np.datetime64, voices: 
         **_asked_of(asked),
     }
     return runner.run("segmentation", inputs, make, _is_named)
+
+
+def _voices_as_of(runner: Runner, known: Dataset, reading: Reading | None, voice: Path | None) -> Callable[[np.datetime64], Voices] | None:
+    """What customers had said by a time that is not later than the fit."""
+    if reading is None or voice is None:
+        return None
+    writings, reader, model = writings_of(known), reader_of(runner, reading), VoiceModel.load(voice)
+    return lambda time: model.remembered(writings.before(time), len(known.customers), time, reader)
 
 
 def _is_named(segmentation: Path) -> bool:

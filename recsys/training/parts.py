@@ -179,12 +179,13 @@ class Fitter(Runner):
 
 
 def customer_groups(profiles: Profiles) -> dict[str, CustomerGroups]:
-    """Customers by segment and by tier; no group where there are no profiles."""
+    """Customers by segment, by tier and by the need that they speak of most; no group where there are no profiles."""
     if not len(profiles):
         return dict.fromkeys(GROUP_SCOPES, NO_GROUPS)
     return {
         "segment": CustomerGroups(tuple(profiles.segment_ids), np.asarray(profiles.segment, np.int32)),
         "tier": CustomerGroups(TIERS, np.asarray(profiles.tier, np.int32)),
+        "need": CustomerGroups(profiles.voices.aspects, profiles.voices.main_needs()),
     }
 
 

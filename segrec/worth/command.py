@@ -21,7 +21,7 @@ from segrec.language_model import language_model
 from segrec.worth.measuring import METRICS, Found, Study, cuts, found_of
 from segrec.worth.prices import Took, price_table
 from segrec.worth.tables import SEED, beside, figures, sentences, thin, to_json, verdicts
-from segrec.worth.variants import SHUFFLED, UNTOLD, WITH, WITHOUT, Variant
+from segrec.worth.variants import SHUFFLED, SILENT, UNTOLD, WITH, WITHOUT, Variant, tells_needs
 
 
 def worth(
@@ -36,7 +36,7 @@ def worth(
     work: Annotated[Path, typer.Option(help="Folder of what is kept: a run that was stopped goes on where it was.")] = Path(".worth"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Train and measure the engine with its segments, without, with shuffled ones, and without the language model if there is one.
+    """Train and measure the engine with its segments, without, with shuffled ones, and without needs and language model if it has them.
 
     Example: segrec eval worth shops/complete-journey --cuts 2 --shuffles 2
     """
@@ -44,6 +44,8 @@ def worth(
     settings = Config() if config is None else load_config(config)
     dataset = Dataset.load(shop)
     variants = [Variant(WITH), Variant(WITHOUT), *(Variant(SHUFFLED, number + 1) for number in range(n_shuffles))]
+    if tells_needs(settings):
+        variants.append(Variant(SILENT))
     if settings.llm.is_set:
         variants.append(Variant(UNTOLD))
     with steps() as progress, language_model(settings, dataset) as model:

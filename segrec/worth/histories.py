@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from recsys.data.thinning import basket_numbers
 from recsys.data.thinning import cut_down as thinned
 from recsys.training.customers import purchases
 from recsys.training.split import positive_lines
-from recsys.types import Interactions
-from segmentation.model import SegmentationModel
+from recsys.training.stages import Progress
+from recsys.types import Floats, Interactions
+from segrec.segment_folder import open_fitted
+from segrec.segment_reading import reader_by, voices_by
 
 FIFTHS = ("1 (thinnest)", "2", "3", "4", "5 (longest)")
 
@@ -38,20 +41,38 @@ def cut_down(dataset: Dataset, cut: np.datetime64, n: int, config: Config) -> Da
     return thinned(dataset, bought, np.full(len(dataset.customers), n))
 
 
-def shortened(bundle: Bundle, path: Path, dataset: Dataset, n: int) -> Bundle:
-    """A bundle to whose customers only their last `n` baskets are known, with the profiles that such customers would have been given.
+def shortened(bundle: Bundle, path: Path, dataset: Dataset, lengths: Sequence[int], progress: Progress) -> Iterator[tuple[int, Bundle]]:
+    """For each length n the bundle of a shop to which only the last `n` baskets of each customer are known.
 
-    What all models were made of stays as it is. path: where the bundle was loaded from; dataset: the shop that it was trained on
+    Its customers have the profiles that such customers would have been given, also by what they have written since. What all models were
+    made of stays as it is. path: where the bundle was loaded from; dataset: the shop that it was trained on
 
     Raises:
         ValueError: the bundle has no time, so no basket is the last one.
     """
     if bundle.as_of is None:
         raise ValueError("a bundle from a split by position has no time before which baskets could be the last")
-    known = cut_down(dataset, bundle.as_of, n, bundle.config).before(bundle.as_of)
-    n_customers = len(known.customers)
-    profiles = SegmentationModel.load(path / "segmentation").assign(purchases(known, bundle.config), n_customers, bundle.as_of)
-    return replace(bundle, histories=Histories.of_interactions(known.interactions, n_customers), profiles=profiles)
+    fitted = open_fitted(path)
+    reader = reader_by(fitted)
+    remembering = None if reader is None else replace(reader, embed=_remembering(reader.embed))
+    for n in lengths:
+        known = cut_down(dataset, bundle.as_of, n, bundle.config).before(bundle.as_of)
+        n_customers, lines = len(known.customers), purchases(known, bundle.config)
+        voices = voices_by(fitted, known, bundle.as_of, remembering, progress)
+        profiles = fitted.model.assign(lines, n_customers, bundle.as_of, voices=voices)
+        yield n, replace(bundle, histories=Histories.of_interactions(known.interactions, n_customers), profiles=profiles)
+
+
+def _remembering(embed: Callable[[Sequence[str]], Floats]) -> Callable[[Sequence[str]], Floats]:
+    """The same, which is asked for each text once: a longer history has the texts of the shorter ones."""
+    known: dict[str, Floats] = {}
+
+    def remembered(texts: Sequence[str]) -> Floats:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(new, embed(new), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return remembered
 
 
 def fifths(sizes: NDArray[np.int64]) -> list[str]:

@@ -185,8 +185,7 @@ def _tables(at: AtCut, variant: Variant, path: Path) -> list[Measurements]:
     study = at.study
     bundle = at.memory.of(Bundle.load(path), sources_of(path))
     tables = [_table(at, variant, bundle, title, None) for title in (ALL, DISCOVERY)]
-    for n in study.lengths:
-        less = shortened(bundle, path, study.dataset, n)
+    for n, less in shortened(bundle, path, study.dataset, study.lengths, study.progress):
         regrouped = replace(less, profiles=variant.regrouped(less.profiles))
         tables += [_table(at, variant, regrouped, title, n) for title in (ALL, DISCOVERY)]
     return [table for table in tables if table is not None]

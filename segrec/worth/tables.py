@@ -13,10 +13,12 @@ from rich.table import Table
 from offline_eval.evaluate import Measurements, pool
 from offline_eval.result import OVERALL, Comparison, compare, without_nan
 from offline_eval.significance import Interval, bootstrap
-from segrec.worth.variants import SHUFFLED, UNTOLD, WITH, WITHOUT
+from segrec.worth.variants import SHUFFLED, SILENT, UNTOLD, WITH, WITHOUT
 
 SEED = 8
-ENGINE_WITH, ENGINE_WITHOUT, ENGINE_UNTOLD = f"engine, {WITH}", f"engine, {WITHOUT}", f"engine, {UNTOLD}"
+ENGINE_WITH, ENGINE_WITHOUT = f"engine, {WITH}", f"engine, {WITHOUT}"
+LESS = {f"engine, {kind}": kind for kind in (SILENT, UNTOLD)}
+"""Engines that lack one thing of what customers say, where they are measured, and how they are called."""
 HARMLESS = -0.05
 """The engine counts as no worse than a source if the interval of its relative difference begins above this."""
 
@@ -103,9 +105,9 @@ def sentences(measured: Measurements) -> Iterator[str]:
         if shuffles:
             covers = f"covers 0 in {n_covered} of {len(covered)} shuffles"
             yield f"{measured.title}, {metric}: the interval of shuffled against {WITHOUT} {covers}"
-        if ENGINE_UNTOLD in measured.systems:
-            told = _overall(against(measured, ENGINE_WITH, ENGINE_UNTOLD))[at].relative
-            yield f"{measured.title}, {metric}: {WITH} against {UNTOLD} {percent(told)}: {_said(told)}"
+        for system in (system for system in LESS if system in measured.systems):
+            told = _overall(against(measured, ENGINE_WITH, system))[at].relative
+            yield f"{measured.title}, {metric}: {WITH} against {LESS[system]} {percent(told)}: {_said(told)}"
         best = best_source(measured)
         beside_best = _overall(against(measured, ENGINE_WITH, best))[at].relative
         verdict = "no worse" if beside_best.low > HARMLESS else "not shown to be no worse"
@@ -119,7 +121,7 @@ def to_json(tables: Sequence[Measurements]) -> dict[str, Any]:
         means = np.nanmean(measured.values, axis=2)
         engines = [system for system in measured.systems if system.startswith("engine") and system != ENGINE_WITHOUT]
         found = [row for system in engines for row in against(measured, system, ENGINE_WITHOUT)]
-        references = [best_source(measured), *([ENGINE_UNTOLD] if ENGINE_UNTOLD in measured.systems else [])]
+        references = [best_source(measured), *(system for system in LESS if system in measured.systems)]
         found += [row for reference in references for row in against(measured, ENGINE_WITH, reference)]
         content[measured.title] = {
             "queries": len(measured.queries),

@@ -1,4 +1,4 @@
-"""Who counts as being in which segment and tier: as found, all in one, or dealt out anew."""
+"""Who counts as being in which segment and tier, and as having which need: as found, all in one, or dealt out anew."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from recsys.bundle import Bundle
 from recsys.config import Config
 from recsys.customer_config import LanguageModelConfig
 from recsys.data.dataset import Dataset
+from recsys.source_config import PopularConfig
 from recsys.training.parts import AsOf, Fitter, Seen
 from segmentation.profile import Profiles
+from segmentation.voice import Voices
 from segrec.worth.remembering import Memory
 
-WITH, WITHOUT, SHUFFLED, UNTOLD = "with", "without", "shuffled", "without language model"
+WITH, WITHOUT, SHUFFLED, SILENT, UNTOLD = "with", "without", "shuffled", "without needs", "without language model"
 SEATS = 1 << 16
 
 
@@ -25,11 +27,13 @@ SEATS = 1 << 16
 class Variant:
     """One way of grouping customers; all else in the engine is the same.
 
-    with:     segments and tiers as they were found.
-    without:  everybody is in one segment and one tier, so that no feature and no source tells groups apart. The sources that count
-              within a segment then count the whole shop: the engine keeps as many candidates, and gains none by that alone.
-    shuffled: each customer has the segment and tier of another one. shuffle: number of the permutation
-    without language model: segments and tiers as they are found when nothing was asked of the language model that the shop has.
+    with:     segments, tiers and needs as they were found.
+    without:  everybody is in one segment and one tier, and speaks of no need, so that no feature and no source tells groups apart. The
+              sources that count within a segment then count the whole shop: the engine keeps as many candidates, and gains none by that
+              alone.
+    shuffled: each customer has the segment, tier and needs of another one. shuffle: number of the permutation
+    without needs: segments and tiers as they were found, but nobody speaks of a need.
+    without language model: segments, tiers and needs as they are found when nothing was asked of the language model that the shop has.
     """
 
     kind: str
@@ -45,14 +49,23 @@ class Variant:
         return config.model_copy(update={"llm": LanguageModelConfig()}) if self.kind == UNTOLD else config
 
     def regrouped(self, profiles: Profiles) -> Profiles:
-        """The same profiles with the variant's segments and tiers; customers who never bought have none."""
+        """The same profiles with the variant's segments, tiers and needs; customers who never bought have no segment and tier."""
+        if self.kind in (WITHOUT, SILENT):
+            profiles = replace(profiles, voices=Voices.nothing(len(profiles)))
         if self.kind == WITHOUT:
             rows = np.where(np.asarray(profiles.segment) >= 0, 0, -1)
             return replace(profiles, segment=rows.astype(np.int16), tier=rows.astype(np.int8))
         if self.kind == SHUFFLED:
             donors = donors_of(np.asarray(profiles.segment) >= 0, self.shuffle)
-            return replace(profiles, segment=np.asarray(profiles.segment)[donors], tier=np.asarray(profiles.tier)[donors])
+            voices = profiles.voices.with_needs_of(donors)
+            return replace(profiles, segment=np.asarray(profiles.segment)[donors], tier=np.asarray(profiles.tier)[donors], voices=voices)
         return profiles
+
+
+def tells_needs(config: Config) -> bool:
+    """Whether any feature or source of the configuration tells customers apart by what they speak of."""
+    sources = (source.within for source in config.sources.values() if isinstance(source, PopularConfig))
+    return "need" in {*sources, *(feature.scope for feature in config.features.values())}
 
 
 def donors_of(has_bought: NDArray[np.bool_], shuffle: int) -> NDArray[np.intp]:
@@ -90,7 +103,7 @@ class RegroupingFitter(Fitter):
 
     def parts(self, at: AsOf) -> dict[str, Path]:
         """As the product's, with regrouped profiles; the true ones still decide who keeps which segment later."""
-        if self.variant.kind not in (WITHOUT, SHUFFLED):
+        if self.variant.kind in (WITH, UNTOLD):
             return super().parts(at)
         seen = None if at.seen is None else Seen(at.seen.known, self._regrouped(at.seen.profiles))
         return super().parts(replace(at, profiles=self._regrouped(at.profiles), seen=seen))

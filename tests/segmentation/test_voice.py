@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segmentation.errors import SegmentationError
+from segmentation.saying import SAYING, saying
 from segmentation.voice import Named, Namings, Said, Voices
 
 MAY = np.datetime64("2024-05-01", "us")
@@ -60,6 +62,30 @@ def test_who_wrote_what_cannot_be_read_has_an_empty_voice_and_who_wrote_nothing_
 def test_who_speaks_of_what() -> None:
     wrote = _voices().wrote()
     assert (wrote.customers.tolist(), wrote.phrases.tolist(), wrote.names) == ([0, 0], [1, 0], ("fit feel", "物流"))
+
+
+def test_the_main_need_is_the_one_most_mentioned() -> None:
+    assert _voices().main_needs().tolist() == [1, -1, -1]
+    assert Voices.nothing(2).main_needs().tolist() == [-1, -1]
+
+
+def test_needs_of_others_leave_all_else_as_it_was() -> None:
+    voices = _voices()
+    dealt = voices.with_needs_of(np.array([2, 0, 0]))
+    assert dealt.main_needs().tolist() == [-1, 1, 1]
+    told = voices.of(0)
+    mine, others = dealt.of(0), dealt.of(1)
+    assert told is not None
+    assert mine is not None
+    assert others is not None
+    assert (mine.mood, mine.needs, others.mood, others.needs) == (told.mood, (), None, told.needs)
+
+
+def test_columns_for_value_and_churn_say_what_is_known_and_nothing_else() -> None:
+    columns = saying(_voices(), MAY + np.timedelta64(2, "D"))
+    assert columns[0].tolist() == pytest.approx([4, 2, 0.75, 0.25, 0.125, math.nan, 0.5], nan_ok=True)
+    assert columns[2].tolist() == pytest.approx([0, *[math.nan] * 6], nan_ok=True)
+    assert columns.shape == (3, len(SAYING))
 
 
 @pytest.mark.parametrize("voices", [_voices(), Voices.nothing(2), Voices.nothing(0)])

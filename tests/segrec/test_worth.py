@@ -22,12 +22,13 @@ from recsys.engine import Engine, Snapshot
 from recsys.protocols import Linker, Scorer
 from recsys.types import Interactions, Query, Recommendation, Scored, aware
 from segmentation.llm.usage import Usage
+from segmentation.voice import Said, Voices
 from segrec import cli
 from segrec.worth.histories import FIFTHS, cut_down, fifths, n_baskets
 from segrec.worth.prices import Took, price_table, took_of
 from segrec.worth.remembering import Memory, sources_of
 from segrec.worth.tables import beside
-from segrec.worth.variants import SHUFFLED, UNTOLD, WITH, WITHOUT, Variant, donors_of
+from segrec.worth.variants import SHUFFLED, SILENT, UNTOLD, WITH, WITHOUT, Variant, donors_of, tells_needs
 
 
 @settings(max_examples=20, deadline=None)
@@ -54,6 +55,32 @@ def test_groups_are_as_found_or_one_or_dealt_out_anew(loaded_bundle: Bundle) -> 
     assert np.bincount(dealt.tier).tolist() == np.bincount(found.tier).tolist()
     assert not np.array_equal(dealt.segment, found.segment)
     assert one.expected_value is dealt.expected_value is found.expected_value
+
+
+def test_needs_are_as_found_or_nobody_s_or_dealt_out_with_the_rest(loaded_bundle: Bundle) -> None:
+    n = len(loaded_bundle.profiles)
+    voices = replace(
+        Voices.nothing(n),
+        n_texts=np.ones(n, np.int32),
+        aspects=("even", "odd"),
+        need_offsets=np.arange(n + 1),
+        need_aspect=np.arange(n, dtype=np.int16) % 2,
+        need_polarity=np.zeros(n, np.float32),
+        need=Said.nothing(n),
+    )
+    found = replace(loaded_bundle.profiles, voices=voices)
+    assert Variant(WITH).regrouped(found) is found
+    for kind in (WITHOUT, SILENT):
+        assert (Variant(kind).regrouped(found).voices.main_needs() == -1).all()
+    assert Variant(SILENT).regrouped(found).segment is found.segment
+    donors = donors_of(np.asarray(found.segment) >= 0, 1)
+    assert Variant(SHUFFLED, 1).regrouped(found).voices.main_needs().tolist() == (donors % 2).tolist()
+
+
+def test_needs_are_left_out_where_something_asks_for_them() -> None:
+    assert not tells_needs(Config())
+    assert tells_needs(parse_config({"features": {"x": {"scope": "need", "statistic": "lift"}}}, "test"))
+    assert tells_needs(parse_config({"sources": {"x": {"kind": "popular", "within": "need"}}}, "test"))
 
 
 def test_what_knows_no_groups_proposes_once_for_all_variants(

@@ -55,6 +55,14 @@ def test_within_a_tier_a_guest_gets_nothing_and_an_empty_tier_too() -> None:
     assert best(source, who=profile(tier="high")) == {0: 2, 1: 2}
 
 
+def test_within_a_need_only_those_who_speak_most_of_it_count_and_nobody_is_told_so() -> None:
+    groups = CustomerGroups(("fit", "price"), np.array([1, 0], np.int32))
+    source = fit_popular(LINES, 4, NOW, PopularConfig(kind="popular", within="need"), groups)
+    assert best(source, who=profile(needs=["price", "fit"])) == {0: 2, 1: 1, 2: 1}
+    assert best(source, who=profile()) == {}
+    assert source.reason is ReasonCode.POPULAR
+
+
 def test_eligible_items_far_down_the_list_are_found() -> None:
     n = 3 * CHUNK
     counts: Floats = np.arange(n, 0, -1, dtype=np.float32)

@@ -80,7 +80,9 @@ def segmented(n_each: int = 30) -> Interactions:
 
 def store(scope: str, lines: Interactions | None = None) -> FeatureStore:
     groups = [customer % 2 for customer in range(N_CUSTOMERS)]
-    return store_of({"x": {"scope": scope, **BY_CATEGORY}}, GOODS, segmented() if lines is None else lines, segments=groups, tiers=groups)
+    return store_of(
+        {"x": {"scope": scope, **BY_CATEGORY}}, GOODS, segmented() if lines is None else lines, segments=groups, tiers=groups, needs=groups
+    )
 
 
 def affinities(of: FeatureStore, past: History | None = None, who: CustomerProfile | None = None) -> list[float]:
@@ -112,7 +114,14 @@ def test_without_groups_a_customer_is_shrunk_to_all() -> None:
     assert values[:3] == pytest.approx([values[0]] * 3, abs=0.2)  # the segment does not speak
 
 
-@pytest.mark.parametrize("scope", ["pair", "segment", "tier"])
+def test_who_speaks_of_a_need_is_shrunk_to_those_who_do_and_who_speaks_of_none_to_all() -> None:
+    assert min(affinities(store("need"), who=profile(needs=["fit"]))[:2]) > 0.3
+    silent = affinities(store("need"), history((2, 3)), profile())
+    assert silent[3] > 0 > max(silent[:3])
+    assert silent[:3] == pytest.approx([silent[0]] * 3, abs=0.2)
+
+
+@pytest.mark.parametrize("scope", ["pair", "segment", "tier", "need"])
 def test_of_a_stranger_no_affinity_is_known(scope: str) -> None:
     assert np.isnan(affinities(store(scope))).all()
 

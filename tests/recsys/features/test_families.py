@@ -12,7 +12,7 @@ from recsys.features.families import Column, Family, columns_by_family, family_o
 from recsys.features.spec import PROFILE_FEATURES, FeatureSpec, feature_names
 from recsys.types import ReasonCode
 
-UNTOLD = {("item", "value"), ("item", "price"), *(("customer", statistic) for statistic in STATISTICS_OF["customer"])}
+UNTOLD = {("item", "value"), ("item", "price"), *((scope, each) for scope in ("customer", "need") for each in STATISTICS_OF[scope])}
 
 
 def spec(scope: str, statistic: str, by: str) -> FeatureSpec:

@@ -34,10 +34,11 @@ def column(
     who: CustomerProfile | None = None,
     segments: Sequence[int] = (),
     tiers: Sequence[int] = (),
+    needs: Sequence[int] = (),
     **feature: Any,
 ) -> list[float]:
     """The values of one feature for all items."""
-    store = store_of({"x": feature}, items, lines, segments, tiers)
+    store = store_of({"x": feature}, items, lines, segments, tiers, needs)
     rows = store.rows(asked(past, who=who), candidates(range(len(items))), {})
     return [float(value) for value in rows[:, store.names.index("x")]]
 
@@ -174,6 +175,19 @@ def test_the_rate_of_a_tier_is_per_day_and_customer() -> None:
 @pytest.mark.parametrize(("scope", "statistic"), [("segment", "lift"), ("segment", "rate"), ("tier", "lift"), ("tier", "rate")])
 def test_a_guest_has_no_segment_and_no_tier(scope: str, statistic: str) -> None:
     assert np.isnan(column(ITEMS, SHOP, segments=[0, 1], tiers=[0, 1], scope=scope, statistic=statistic)).all()
+
+
+def test_a_need_is_a_group_of_those_who_speak_most_of_it() -> None:
+    lines = interactions((30, 0, 0), (2, 0, 0), (2, 1, 0), (3, 2, 1))
+    rate: dict[str, Any] = {"scope": "need", "statistic": "rate", "window_days": 10, "needs": [0, 0, 1]}
+    assert column(catalogue(2), lines, who=profile(needs=["fit", "price"]), **rate) == pytest.approx([2 / (10 * 2), 0])
+    assert column(catalogue(2), lines, who=profile(needs=["price"]), **rate) == pytest.approx([0, 1 / 10])
+
+
+@pytest.mark.parametrize("statistic", ["lift", "rate"])
+@pytest.mark.parametrize("who", [None, profile()])
+def test_who_speaks_of_nothing_has_no_need(who: CustomerProfile | None, statistic: str) -> None:
+    assert np.isnan(column(ITEMS, SHOP, who=who, needs=[0, 1], scope="need", statistic=statistic)).all()
 
 
 def test_names_are_features_then_profile_then_sources() -> None:

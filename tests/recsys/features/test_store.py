@@ -67,7 +67,7 @@ def of_customer(lines: Interactions, customer: int) -> History:
 
 
 def everything(lines: Interactions, items: Catalogue = ITEMS) -> FeatureStore:
-    return store_of(EVERY_FEATURE, items, lines, segments=[0, 0, 1, -1], tiers=[0, 1, 2, -1])
+    return store_of(EVERY_FEATURE, items, lines, segments=[0, 0, 1, -1], tiers=[0, 1, 2, -1], needs=[1, 0, 0, -1])
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,7 +75,7 @@ def everything(lines: Interactions, items: Catalogue = ITEMS) -> FeatureStore:
 def test_a_row_does_not_depend_on_the_other_candidates(shop: Shop, customer: int, chosen: list[int], n: int) -> None:
     lines = interactions(*shop)
     store = everything(lines)
-    query = asked(of_customer(lines, customer), who=profile())
+    query = asked(of_customer(lines, customer), who=profile(needs=["fit"]))
     of_all = store.rows(query, candidates(range(N_ITEMS), scores=[1.0] * N_ITEMS), {})
     of_some = store.rows(query, candidates(chosen[:n], scores=[1.0] * n), {})
     ranks = store.names.index("popular_rank")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -31,6 +32,8 @@ from recsys.training.runner import Asked, Runner
 from segmentation.llm.cache import LabelCache
 from segmentation.llm.language_model import UNREACHABLE, Answer, Answers, Prompt
 from segmentation.llm.usage import Usage
+from segmentation.model import SegmentationModel
+from segmentation.saying import SAYING
 
 AS_OF = END - 28 * DAY
 WORDS = ("lovely", "fine", "awful")
@@ -252,6 +255,11 @@ def test_what_is_written_at_as_of_or_later_changes_nothing(understood: Path, sho
     assert (again / MANIFEST).read_bytes() == (understood / MANIFEST).read_bytes()
 
 
+def test_value_and_churn_are_told_by_what_customers_say_too(understood: Path, small_bundle: Path) -> None:
+    assert SegmentationModel.load(understood / "segmentation").outlook.extra_names == SAYING
+    assert not SegmentationModel.load(small_bundle / "segmentation").outlook.extra_names
+
+
 def test_writings_are_reviews_and_messages_of_known_customers(tmp_path: Path) -> None:
     lines = [("one", "a", 1), ("two", "b", 2), ("late", "a", 40)]
     shop = load_shop(tmp_path, [{"customer_id": name, "item_id": item, "day": day} for name, item, day in lines])
@@ -268,6 +276,8 @@ def test_writings_are_reviews_and_messages_of_known_customers(tmp_path: Path) ->
     np.testing.assert_array_equal(found.stars, [np.nan, np.nan, 4, np.nan])
     assert fingerprint_of(found) != fingerprint_of(found.before(at(5)))
     assert fingerprint_of(found) == fingerprint_of(writings_of(shop.before(at(30))))
+    cut = replace(shop.before(at(30)), since=np.array([at(4), at(0)]))
+    assert writings_of(cut).texts.tolist() == ["r5", "m5"]
 
 
 def test_a_later_reading_finds_the_blocks_of_an_earlier_one() -> None:
