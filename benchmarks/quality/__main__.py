@@ -9,8 +9,9 @@ Leave-one-out (beauty, sports, any folder): each customer's last item is to be f
 trains the engine and each of its sources by the product's own training path and prints them side by side, with what was published
 where there is any.
 
-pure    the ranker learns the third item from the end, with sources that know what was before it; these are fitted anew, with the same
-        settings, on all but the last two items, as the published models are; the last item but one is history, never training
+pure    the ranker learns the third item from the end, with sources that know what was before it, and the fourth likewise
+        (training.n_ranking_periods); these are fitted anew, with the same settings, on all but the last two items, as the published
+        models are; the last item but one is history, never training
 refit   the same one step later, as a shop would do: everything but the last item is learnt
 
 A query is asked just after what its customer did last; a row "with the query's time" asks at the day of the wanted item, as some

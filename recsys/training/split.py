@@ -111,7 +111,8 @@ def split_by_position(dataset: Dataset, config: Config, n_hidden: int, *, at_tar
     """Leave-one-out: the ranker learns the item before the last `n_hidden` of each customer, the shipped sources know all but those.
 
     With n_hidden = 2 the item next to the last trains nothing (the protocol called pure), with 1 only the last one is unseen (refit).
-    Customers with fewer than MIN_SEQUENCE distinct items are known as they are, and ask nothing.
+    Customers with fewer than MIN_SEQUENCE distinct items are known as they are, and ask nothing. With more than one ranking period it
+    learns the items before that one too, of whoever has two or more left, each with sources that know what was before it.
 
     Args:
         at_target: whether a query is asked at the time of the item that it wants, or just after what the customer bought before it
@@ -119,12 +120,20 @@ def split_by_position(dataset: Dataset, config: Config, n_hidden: int, *, at_tar
     codes = dataset.event_codes(config.data.positive_events)
     known, later = leave_last(dataset, codes, n_hidden, MIN_SEQUENCE)
     past, labels = leave_last(dataset, codes, n_hidden + 1, MIN_SEQUENCE)
+    periods = [_period_by_position(past, labels, later, at_target=at_target)]
+    while len(periods) < config.training.n_ranking_periods:
+        later = labels
+        past, labels = leave_last(past, codes, 1, 2)
+        periods.append(_period_by_position(past, labels, later, at_target=at_target))
+    return Split(tuple(reversed(periods)), known, None)
+
+
+def _period_by_position(past: Dataset, labels: LeftOut, later: LeftOut, *, at_target: bool) -> RankingPeriod:
     times = query_times(past, labels, at_target=at_target)
     columns = zip(labels.customers, times, labels.items, strict=True)
     queries = [LabelledQuery(int(customer), time, (), np.array([item], np.int32)) for customer, time, item in columns]
     following = {int(customer): np.array([item], np.int32) for customer, item in zip(later.customers, later.items, strict=True)}
-    start = past.interactions.times[-1] + JUST_AFTER
-    return Split((RankingPeriod(start, past, past, tuple(queries), following),), known, None)
+    return RankingPeriod(past.interactions.times[-1] + JUST_AFTER, past, past, tuple(queries), following)
 
 
 def query_times(known: Dataset, wanted: LeftOut, *, at_target: bool) -> Times:

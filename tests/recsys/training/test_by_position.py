@@ -20,6 +20,7 @@ from recsys.training.split import JUST_AFTER, split_by_position
 from recsys.types import Query, aware
 
 SETTINGS = {
+    "training": {"n_ranking_periods": 2},
     "sources": {
         "near": {"kind": "covisit", "unit": "sequence"},
         "sales": {"kind": "popular"},
@@ -52,7 +53,7 @@ def trained(small_dataset: Dataset, config: Config, work: Path) -> Bundle:
 def test_each_step_is_one_item_earlier(small_dataset: Dataset, config: Config) -> None:
     codes = small_dataset.event_codes(config.data.positive_events)
     split = split_by_position(small_dataset, config, 2, at_target=False)
-    (period,) = split.periods
+    _, period = split.periods
     _, last = leave_last(small_dataset, codes, 1, 4)
     _, second = leave_last(small_dataset, codes, 2, 4)
     _, third = leave_last(small_dataset, codes, 3, 4)
@@ -64,6 +65,19 @@ def test_each_step_is_one_item_earlier(small_dataset: Dataset, config: Config) -
         assert not any((int(c), int(i)) in bought for left in hidden for c, i in zip(left.customers, left.items, strict=True))
 
 
+def test_an_older_period_learns_the_item_before_of_whoever_has_two_left_and_knows_nothing_later(
+    small_dataset: Dataset, config: Config
+) -> None:
+    codes = small_dataset.event_codes(config.data.positive_events)
+    older, newer = split_by_position(small_dataset, config, 2, at_target=False).periods
+    before, wanted = leave_last(newer.known, codes, 1, 2)
+    assert [int(query.wanted[0]) for query in older.queries] == wanted.items.tolist()
+    assert older.known.fingerprint == before.fingerprint
+    assert {customer: items.tolist() for customer, items in older.later.items()} == {
+        query.customer: query.wanted.tolist() for query in newer.queries
+    }
+
+
 def test_a_query_is_asked_after_all_that_is_known_of_the_customer_and_not_before_the_target_when_its_time_is_given(
     small_dataset: Dataset, config: Config
 ) -> None:
@@ -71,7 +85,7 @@ def test_a_query_is_asked_after_all_that_is_known_of_the_customer_and_not_before
     past, wanted = leave_last(small_dataset, codes, 3, 4)
     last_of = {int(c): time for c, time in zip(past.interactions.customers, past.interactions.times, strict=True)}
     for at_target in (False, True):
-        (period,) = split_by_position(small_dataset, config, 2, at_target=at_target).periods
+        _, period = split_by_position(small_dataset, config, 2, at_target=at_target).periods
         for query, time in zip(period.queries, wanted.times, strict=True):
             assert query.time == (max(time, last_of[query.customer]) if at_target else last_of[query.customer]) + JUST_AFTER
 
@@ -81,7 +95,7 @@ def test_the_rows_of_a_ranker_are_those_that_it_was_trained_on(trained: Bundle, 
     split = split_by_position(small_dataset, config, 2, at_target=False)
     rows = rows_in_memory(split, config, "next", work=work)
     assert sorted(work.iterdir()) == there, "nothing is made again"
-    assert set(rows.customers.tolist()) <= {query.customer for query in split.periods[0].queries}
+    assert set(rows.customers.tolist()) <= {query.customer for period in split.periods for query in period.queries}
     assert rows.features.shape == (rows.sizes.sum(), len(trained.features.names))
 
 
@@ -118,6 +132,6 @@ def test_sources_that_know_the_labels_are_found_out(tmp_path: Path) -> None:
     few = {"next": {"sources": {"near": 20}, "ranker": "next", "filters": ["bought"]}}
     config = parse_config({**SETTINGS, "sources": {**SETTINGS["sources"], "near": near}, "strategies": few}, "test")
     split = split_by_position(shop, config, 2, at_target=False)
-    (period,) = split.periods
+    _, period = split.periods
     with pytest.raises(LeakError, match="source 'near' has recall"):
         train_in_memory(replace(split, periods=(replace(period, known=split.known),)), config, work=tmp_path / "work")
