@@ -6,11 +6,13 @@ from pathlib import Path
 
 from lines import write_shop
 
-N_ITEMS, N_CUSTOMERS, N_BOUGHT = 24, 90, 6
+N_ITEMS, N_CUSTOMERS, N_BOUGHT = 24, 90, 8
 SETTINGS = """
 default_strategy = "next"
 choose = []
 evaluation = { strategy = "next", discovery_strategy = "next" }
+[training]
+n_ranking_periods = 2
 [sources]
 repurchase = false
 als = false
