@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -82,21 +82,31 @@ class VoiceModel:
         """
         if as_of < self.fitted_as_of:
             raise ValueError(f"as_of {as_of} is before this model was fitted, {self.fitted_as_of}: it has seen what followed")
-        return self._read(writings, n_customers, as_of, reader, gazetteer)
-
-    def remembered(self, writings: Writings, n_customers: int, as_of: np.datetime64, reader: Reader) -> Voices:
-        """Moods and intents as of a time before the fit, which this model knows more than: for fits as of its own time or later.
-
-        Raises:
-            ValueError: a text is not strictly earlier than `as_of`, or a customer number is not below `n_customers`.
-        """
-        return replace(self, needs=None)._read(writings, n_customers, as_of, reader, NOTHING_LISTED)
-
-    def _read(self, writings: Writings, n_customers: int, as_of: np.datetime64, reader: Reader, gazetteer: Gazetteer) -> Voices:
         writings.check(n_customers, as_of)
         occasions = Occasions.of(writings)
         voices = replace(self._silent(occasions, n_customers), named=named_by(occasions, n_customers, gazetteer))
-        found = self._read_texts(occasions, reader)
+        return self._gathered(voices, occasions, self._read_texts(occasions, reader), as_of)
+
+    def remembering(self, writings: Writings, n_customers: int, reader: Reader) -> Callable[[np.datetime64], Voices]:
+        """Moods and intents as of any time up to the fit, every text read once.
+
+        The model knows more than was known then: only what is itself fitted as of the fit, or later, may learn from it.
+
+        Raises:
+            ValueError: a text is not strictly earlier than the fit, or a customer number is not below `n_customers`.
+        """
+        writings.check(n_customers, self.fitted_as_of)
+        plain = replace(self, needs=None)
+        found = plain._read_texts(Occasions.of(writings), reader)
+
+        def voices_as_of(time: np.datetime64) -> Voices:
+            occasions = Occasions.of(writings.before(time))  # oldest first: their distinct texts are the first of all
+            return plain._gathered(plain._silent(occasions, n_customers), occasions, found, time)
+
+        return voices_as_of
+
+    def _gathered(self, voices: Voices, occasions: Occasions, found: Mapping[str, NDArray[Any]], as_of: np.datetime64) -> Voices:
+        """From what was read of each distinct text to what is said of each customer."""
         if self.sentiment is not None:
             voices = _with_moods(voices, occasions.of_kinds(self.sentiment.kinds), self.sentiment, found[SENTIMENT], as_of, self.settings)
         if self.intent is not None:

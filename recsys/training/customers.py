@@ -218,6 +218,9 @@ def _segmentation(
     def make(folder: Path) -> None:
         namer = None if asked is None else WrittenNames(asked.model, asked.cache, Masker(), runner.stages.progress)
         lines, n_customers = purchases(known, runner.config), len(known.customers)
+        remembering = None
+        if reading is not None and voice is not None:
+            remembering = VoiceModel.load(voice).remembering(writings_of(known), n_customers, reader_of(runner, reading))
         model = fit_segmentation(
             lines,
             n_customers,
@@ -230,7 +233,7 @@ def _segmentation(
             stage_rules=settings.stages.rules(),
             titles=dict(zip(known.item_ids.ids, known.catalogue().titles, strict=True)),
             wrote=None if voices is None else Voices.load(voices).wrote(),
-            voices_as_of=_voices_as_of(runner, known, reading, voice),
+            voices_as_of=remembering,
             namer=namer,
         )
         if former is not None:
@@ -251,14 +254,6 @@ def _segmentation(
         **_asked_of(asked),
     }
     return runner.run("segmentation", inputs, make, _is_named)
-
-
-def _voices_as_of(runner: Runner, known: Dataset, reading: Reading | None, voice: Path | None) -> Callable[[np.datetime64], Voices] | None:
-    """What customers had said by a time that is not later than the fit."""
-    if reading is None or voice is None:
-        return None
-    writings, reader, model = writings_of(known), reader_of(runner, reading), VoiceModel.load(voice)
-    return lambda time: model.remembered(writings.before(time), len(known.customers), time, reader)
 
 
 def _is_named(segmentation: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from recsys.text.encoder import load_encoder
 from segmentation.entities import Gazetteer
 from segmentation.errors import SegmentationError
 from segmentation.reading import VoiceModel, fit_voice
-from segmentation.voice import Voices
+from segmentation.voice import Namings, Voices
 from segmentation.voice_settings import VoiceSettings
 from segmentation.writings import Reader, Writings
 
@@ -196,6 +197,17 @@ def test_deleting_everything_later_changes_nothing(tmp_path: Path) -> None:
         model = _fit(writings.before(cut), as_of=cut)
         found.append(_saved(model.read(writings.before(cut), N, cut, WordReader()), tmp_path / name))
     assert found[0] == found[1]
+
+
+def test_what_is_remembered_of_a_time_is_what_would_have_been_read_then(plain: VoiceModel, tmp_path: Path) -> None:
+    cut, writings = np.datetime64("2024-08-01", "us"), shop().before(AS_OF)
+    remembered = plain.remembering(writings, N, WordReader())
+    for time in (AS_OF, cut, START):
+        model = replace(plain, fitted_as_of=time, needs=None)  # as if it had been fitted then
+        read = replace(model.read(writings.before(time), N, time, WordReader()), named=Namings.nothing(N))
+        assert _saved(remembered(time), tmp_path / "remembered") == _saved(read, tmp_path / "read")
+    with pytest.raises(ValueError, match="not before"):
+        plain.remembering(Writings.in_order([0], ["splendid"], [AS_OF], [5], [0]), N, WordReader())
 
 
 def test_recent_texts_count_more_and_the_trend_tells_the_change(plain: VoiceModel) -> None:
