@@ -47,7 +47,7 @@ from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
-FORMAT = 5
+FORMAT = 6
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 """Folder of the fine-tuned trunk; a bundle without one was read with the trunk that its configuration names."""

@@ -239,8 +239,18 @@ class Voices:
         sizes = np.diff(self.need_offsets)[donors]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.need_offsets[donors] - offsets[:-1], sizes)
+        return self._with_needs(rows, self.need_aspect[rows], offsets)
+
+    def with_one_need(self) -> Voices:
+        """The same voices, in which all who have needs have the same one and no other: the first of `aspects`."""
+        has = np.diff(self.need_offsets) > 0
+        rows = self.need_offsets[:-1][has]
+        return self._with_needs(rows, np.zeros(len(rows), np.int16), np.concatenate([[0], np.cumsum(has)]).astype(np.int64))
+
+    def _with_needs(self, rows: NDArray[np.int64], aspects: NDArray[np.int16], offsets: NDArray[np.int64]) -> Voices:
+        """The same voices with some of the needs, perhaps of other aspects and customers."""
         need = Said(*(column[rows] for column in vars(self.need).values()))
-        return replace(self, need_offsets=offsets, need_aspect=self.need_aspect[rows], need_polarity=self.need_polarity[rows], need=need)
+        return replace(self, need_offsets=offsets, need_aspect=aspects, need_polarity=self.need_polarity[rows], need=need)
 
     def wrote(self) -> Wrote:
         """Which customers speak of which aspects."""

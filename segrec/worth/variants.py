@@ -16,7 +16,6 @@ from recsys.data.dataset import Dataset
 from recsys.source_config import PopularConfig
 from recsys.training.parts import AsOf, Fitter, Seen
 from segmentation.profile import Profiles
-from segmentation.voice import Voices
 from segrec.worth.remembering import Memory
 
 WITH, WITHOUT, SHUFFLED, SILENT, UNTOLD = "with", "without", "shuffled", "without needs", "without language model"
@@ -28,11 +27,11 @@ class Variant:
     """One way of grouping customers; all else in the engine is the same.
 
     with:     segments, tiers and needs as they were found.
-    without:  everybody is in one segment and one tier, and speaks of no need, so that no feature and no source tells groups apart. The
-              sources that count within a segment then count the whole shop: the engine keeps as many candidates, and gains none by that
-              alone.
+    without:  everybody is in one segment and one tier, and whoever has needs has the same one, so that no feature and no source tells
+              groups apart. The sources that count within a segment then count the whole shop: the engine keeps as many candidates, and
+              gains none by that alone.
     shuffled: each customer has the segment, tier and needs of another one. shuffle: number of the permutation
-    without needs: segments and tiers as they were found, but nobody speaks of a need.
+    without needs: segments and tiers as they were found, but whoever has needs has the same one.
     without language model: segments, tiers and needs as they are found when nothing was asked of the language model that the shop has.
     """
 
@@ -51,7 +50,7 @@ class Variant:
     def regrouped(self, profiles: Profiles) -> Profiles:
         """The same profiles with the variant's segments, tiers and needs; customers who never bought have no segment and tier."""
         if self.kind in (WITHOUT, SILENT):
-            profiles = replace(profiles, voices=Voices.nothing(len(profiles)))
+            profiles = replace(profiles, voices=profiles.voices.with_one_need())
         if self.kind == WITHOUT:
             rows = np.where(np.asarray(profiles.segment) >= 0, 0, -1)
             return replace(profiles, segment=rows.astype(np.int16), tier=rows.astype(np.int8))

@@ -81,6 +81,14 @@ def test_needs_of_others_leave_all_else_as_it_was() -> None:
     assert (mine.mood, mine.needs, others.mood, others.needs) == (told.mood, (), None, told.needs)
 
 
+def test_all_who_have_needs_can_be_given_the_same_one() -> None:
+    same = _voices().with_one_need()
+    voice = same.of(0)
+    assert voice is not None
+    assert [(need.aspect, need.polarity, need.n_texts) for need in voice.needs] == [("fit feel", -1.0, 3)]
+    assert same.main_needs().tolist() == [0, -1, -1]
+
+
 def test_columns_for_value_and_churn_say_what_is_known_and_nothing_else() -> None:
     columns = saying(_voices(), MAY + np.timedelta64(2, "D"))
     assert columns[0].tolist() == pytest.approx([4, 2, 0.75, 0.25, 0.125, math.nan, 0.5], nan_ok=True)
