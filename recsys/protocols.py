@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.types import Flags, Floats, History, Ints, Query, ReasonCode, Scored
 from segmentation.profile import CustomerProfile
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class ResolvedQuery:
     positives: History
     context: Ints
     customer: int
+    _made: dict[int, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, source: object, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made once by this source for this query: proposing and scoring ask for the same vector of the customer."""
+        if id(source) not in self._made:
+            self._made[id(source)] = source, make()  # the source is kept, lest another one get its id
+        made: Made = self._made[id(source)][1]
+        return made
 
 
 class CandidateSource(Protocol):

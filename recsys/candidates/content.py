@@ -115,7 +115,7 @@ class ContentSource:
 
     def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
         """Eligible items by cosine of their text with the customer's mean; many items may share one text and one score."""
-        wanted = self._wanted(resolved)
+        wanted = resolved.once(self, lambda: self._wanted(resolved))
         if not len(wanted):
             return Scored.empty()
         has_eligible = np.zeros(len(self.offsets) - 1, np.bool_)
@@ -137,7 +137,7 @@ class ContentSource:
 
     def scores(self, resolved: ResolvedQuery, items: Ints) -> Floats:
         """Cosine of each item's text with what is searched for, the best of several; NaN where nothing is. float32 (n,)"""
-        wanted = self._wanted(resolved)
+        wanted = resolved.once(self, lambda: self._wanted(resolved))
         if not len(wanted):
             return np.full(len(items), np.nan, np.float32)
         return np.asarray((self.texts.of_items(items) @ wanted.T).max(axis=1), np.float32)

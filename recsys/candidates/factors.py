@@ -46,6 +46,9 @@ class FactorSource:
 
         Source: Hu, Koren & Volinsky (2008), equation 4, in the confidence scaling of the `implicit` library.
         """
+        return resolved.once(self, lambda: self._folded_in(resolved))
+
+    def _folded_in(self, resolved: ResolvedQuery) -> Floats | None:
         items, weights = _confidences(resolved, self.config.half_life_days)
         known = self._has_factors[items]
         if not known.any():

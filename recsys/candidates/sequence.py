@@ -31,7 +31,7 @@ class SequenceSource:
 
     def retrieve(self, resolved: ResolvedQuery, n: int, eligible: Flags) -> Scored:
         """Eligible items of the highest inner product with the customer's state."""
-        state = self._state(resolved)
+        state = resolved.once(self, lambda: self._state(resolved))
         if state is None:
             return Scored.empty()
         rows, scores = self.index.search(state[None, :], n, eligible & self._is_known)
@@ -39,7 +39,7 @@ class SequenceSource:
 
     def scores(self, resolved: ResolvedQuery, items: Ints) -> Floats:
         """Inner product of each item with the customer's state; NaN for an unknown item, or a customer without a known one. float32 (n,)"""
-        state = self._state(resolved)
+        state = resolved.once(self, lambda: self._state(resolved))
         if state is None:
             return np.full(len(items), np.nan, np.float32)
         return np.where(self._is_known[items], self.items[items] @ state, np.nan).astype(np.float32)
