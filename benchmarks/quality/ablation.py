@@ -37,7 +37,7 @@ from recsys.training.pipeline import rows_in_memory, train_in_memory
 from recsys.training.rows import Rows, make_rows
 from recsys.training.split import MIN_SEQUENCE, LabelledQuery, query_times, split_by_position
 from recsys.training.stages import Progress
-from recsys.types import Flags
+from recsys.types import Flags, Ints
 from segrec.console import output, say, steps
 
 K = 10
@@ -163,7 +163,7 @@ def _fewer(rows: Rows, n_negatives: int) -> Rows:
 
 
 def _ndcg(known: Rows, asked: Asked, config: Config, part: Part, progress: Progress) -> Doubles:
-    """NDCG@10 of each customer asked, of a ranker that learnt without the part; float64 (n,), those without a wanted candidate last."""
+    """NDCG@10 of each customer asked, of a ranker that learnt without the part, as `placed`; float64 (n,)."""
     say(f"without {part.name}")
     learnt, settings, n_threads = [without(known, part, config)], config.rankers[STRATEGY], config.training.n_threads
     ranker = fit_lambdamart(learnt, feature_names(config), settings, seed=SEED, n_threads=n_threads, progress=progress)
@@ -175,7 +175,17 @@ def _ndcg(known: Rows, asked: Asked, config: Config, part: Part, progress: Progr
     equal = np.bincount(of_query, scores == best[of_query], minlength=len(rows.sizes))
     ranks = np.where(np.isfinite(best), 1 + above + (equal - 1) / 2, np.inf)
     gains = np.where(ranks <= K, 1 / np.log2(np.minimum(ranks, K) + 1), 0.0)
-    return np.append(gains, np.zeros(asked.n - len(gains)))
+    return placed(gains, rows.customers, asked)
+
+
+def placed(gains: Doubles, customers: Ints, asked: Asked) -> Doubles:
+    """By customer asked, in one order whatever was left out: who has no wanted candidate then gained nothing. float64 (n,)
+
+    gains: of the customers, who are some of those of `asked.rows`; those who have no wanted candidate in any case come last
+    """
+    told = np.zeros(asked.n)
+    told[np.searchsorted(asked.rows.customers, customers)] = gains  # they are asked by rising number
+    return told
 
 
 def _table(name: str, found: Mapping[str, Doubles], told: Mapping[str, Interval]) -> Table:

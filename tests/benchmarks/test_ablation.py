@@ -10,7 +10,7 @@ import pytest
 from ring import SETTINGS, write_ring
 
 from benchmarks.quality import ablation
-from benchmarks.quality.ablation import Part, parts_of, without
+from benchmarks.quality.ablation import Asked, Part, parts_of, placed, without
 from recsys.config import Config, load_config
 from recsys.features.spec import feature_names
 from recsys.training.rows import Rows
@@ -47,6 +47,15 @@ def test_without_nothing_all_stays(config: Config) -> None:
     rows = rows_of(config, [(1, 2), (2, np.nan)], [1, 0], [2])
     left = without(rows, Part("nothing", np.empty(0, np.intp)), config)
     np.testing.assert_array_equal(left.features, rows.features)
+
+
+def test_gains_stay_with_their_customers_when_others_lose_what_they_wanted(config: Config) -> None:
+    whole = rows_of(config, [(1, 2), (np.nan, 1), (1, 1)], [1, 1, 1], [1, 1, 1])
+    assert placed(np.ones(3), whole.customers, Asked(whole, 5)).tolist() == [1, 1, 1, 0, 0]
+    sales = next(part for part in parts_of(config) if part.source == "sales")
+    left = without(whole, sales, config)
+    assert left.customers.tolist() == [0, 2]
+    assert placed(np.array([0.5, 0.25]), left.customers, Asked(whole, 4)).tolist() == [0.5, 0, 0.25, 0]
 
 
 def test_what_tells_the_next_item_is_what_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
