@@ -22,6 +22,18 @@ END = START + np.timedelta64(N_DAYS, "D")
 NOT_RECOMMENDABLE, OUT_OF_STOCK = "i62", "i63"
 NEVER_BOUGHT = "i60"
 
+FEW_TREES = """
+[rankers.home]
+train_on = "home"
+n_trees = 10
+min_data_in_leaf = 5
+[rankers.discovery]
+train_on = "discovery"
+n_trees = 10
+min_data_in_leaf = 5
+"""
+"""Rankers that a small shop trains in no time."""
+
 THINGS = ("tea", "coffee", "soap", "candle", "notebook", "pencil", "mug", "scarf")
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "brown", "grey")
 

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from lines import write_shop
+from world import FEW_TREES
 
 from benchmarks.quality import __main__ as command
 from benchmarks.quality.rolling import EASE, thin_title
 from segrec.asking import ALL, DISCOVERY
 from segrec.evaluation import ENGINE, PERSONAL
 
-CONFIG = """
+CONFIG = (
+    FEW_TREES
+    + """
 [training]
 ranking_period_days = 7
 n_threads = 1
@@ -22,15 +25,8 @@ n_threads = 1
 period_days = 7
 [sources]
 als = { kind = "als", factors = 8, iterations = 3 }
-[rankers.home]
-train_on = "home"
-n_trees = 10
-min_data_in_leaf = 5
-[rankers.discovery]
-train_on = "discovery"
-n_trees = 10
-min_data_in_leaf = 5
 """
+)
 N_CUSTOMERS, N_ITEMS, N_WEEKS = 60, 40, 8
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from world import DAY, END
+from world import DAY, END, FEW_TREES
 
 from offline_eval.evaluate import Measurements
 from recsys.bundle import Bundle
@@ -149,7 +149,9 @@ def test_only_answers_to_the_same_queries_stand_beside_one_another() -> None:
         beside([one, replace(one, customers=("c1", "c3"))])
 
 
-CONFIG = """
+CONFIG = (
+    FEW_TREES
+    + """
 [training]
 n_threads = 1
 n_ranking_periods = 2
@@ -160,15 +162,8 @@ n_segments = 2
 kind = "als"
 factors = 8
 iterations = 5
-[rankers.home]
-train_on = "home"
-n_trees = 10
-min_data_in_leaf = 5
-[rankers.discovery]
-train_on = "discovery"
-n_trees = 10
-min_data_in_leaf = 5
 """
+)
 
 
 def test_the_segment_speaks_where_it_is_known_and_the_work_is_kept(
