@@ -114,7 +114,7 @@ class SequenceConfig(Section):
     n_validation: int = Field(
         2000, ge=0, description="customers drawn for validation; the last item of each is held out; 0 = no validation"
     )
-    patience: int = Field(4, ge=1, description="so many epochs in a row without a better NDCG@10 end the training")
+    patience: int = Field(4, ge=1, description="the training ends when so many epochs have no better mean NDCG@10 than as many before them")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

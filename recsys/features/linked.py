@@ -44,7 +44,8 @@ class Seeds:
         if spec.statistic == "last":
             return np.asarray(links[:, self.places == self.places[0]].max(axis=1), np.float32)
         weights = half_life_weights(self.places, spec.half_life_items)
-        total = links @ weights
+        with np.errstate(invalid="ignore"):  # some builds of OpenBLAS raise the flag on finite numbers
+            total = links @ weights
         return np.asarray(total if spec.statistic == "sum" else total / weights.sum(), np.float32)
 
 

@@ -128,8 +128,9 @@ class _Training:
                 progress(state.epoch, config.n_epochs, "sequence model")
 
     def _is_stale(self) -> bool:
-        ndcgs = self.state.ndcgs
-        return bool(ndcgs) and len(ndcgs) - 1 - int(np.argmax(ndcgs)) >= self.config.patience
+        """Means of several epochs are compared, for the best of one may be luck that the next few cannot repeat."""
+        n, ndcgs = self.config.patience, self.state.ndcgs
+        return len(ndcgs) >= 2 * n and float(np.mean(ndcgs[-n:])) <= float(np.mean(ndcgs[-2 * n : -n]))
 
     def _epoch(self) -> float:
         """Learn from every target once; returns the mean cross-entropy."""

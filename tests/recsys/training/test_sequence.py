@@ -18,6 +18,7 @@ from recsys.source_config import IndexConfig, SequenceConfig
 from recsys.training.sequence import METRICS, fit_sequence
 from recsys.training.sequence_batches import Sequences, batches
 from recsys.training.sequence_network import Network
+from recsys.training.sequence_validation import Validation
 from recsys.types import Floats, Interactions
 
 N_CYCLE = 14
@@ -56,6 +57,10 @@ def first(source: SequenceSource, *lines: tuple[float, int]) -> int:
 
 def weights(source: SequenceSource) -> dict[str, Floats]:
     return {"items": source.items, **vars(source.transformer)}
+
+
+def metrics(work: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (work / METRICS).read_text(encoding="utf-8").splitlines()]
 
 
 def assert_equal(one: SequenceSource, other: SequenceSource) -> None:
@@ -130,13 +135,35 @@ def test_no_state_of_the_process_gets_in_or_out(tmp_path: Path) -> None:
     assert_equal(fit(cycle(), tmp_path / "two", n_epochs=2), one)
 
 
-def test_the_best_epoch_is_kept_and_patience_ends_the_fit(tmp_path: Path) -> None:
-    fit(cycle(), tmp_path, n_epochs=40, patience=3, learning_rate=0.02)
-    figures = [json.loads(line)["NDCG@10"] for line in (tmp_path / METRICS).read_text(encoding="utf-8").splitlines()]
-    assert figures[-4] == max(figures)
+RISING = [0.02, 0.04, 0.06, 0.07, 0.08]
+
+
+@pytest.mark.parametrize(
+    ("ndcgs", "ends_after", "best"),
+    [
+        ([*RISING, 0.075, 0.074, 0.077, 0.076, 0.083, 0.082, 0.081], 12, 10),  # one lucky epoch, then less for four, does not end it
+        ([*RISING, 0.075, 0.074, 0.073, 0.072, 0.071, 0.09, 0.09], 9, 5),
+        ([0.05] * 12, 6, 1),
+    ],
+)
+def test_no_lucky_epoch_ends_the_fit_and_the_best_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ndcgs: list[float], ends_after: int, best: int
+) -> None:
+    told = iter(ndcgs)
+    monkeypatch.setattr(Validation, "ndcg", lambda self, items, transformer: next(told))
+    source = fit(cycle(), tmp_path / "told", n_epochs=len(ndcgs), patience=3)
+    assert len(metrics(tmp_path / "told")) == ends_after
+    told = iter(range(best))
+    assert_equal(source, fit(cycle(), tmp_path / "best", n_epochs=best, patience=best))
+
+
+def test_validation_is_by_ndcg_and_can_be_left_out(tmp_path: Path) -> None:
+    fit(cycle(), tmp_path / "with", n_epochs=40, patience=3, learning_rate=0.02)
+    figures = [line["NDCG@10"] for line in metrics(tmp_path / "with")]
+    assert max(figures) > 0.9
     assert len(figures) < 40
     without = fit(cycle(), tmp_path / "without", n_epochs=2, n_validation=0)
-    assert "NDCG@10" not in json.loads((tmp_path / "without" / METRICS).read_text(encoding="utf-8").splitlines()[0])
+    assert "NDCG@10" not in metrics(tmp_path / "without")[0]
     assert np.isfinite(without.items).all()
 
 
