@@ -51,6 +51,7 @@ FORMAT = 6
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 """Folder of the fine-tuned trunk; a bundle without one was read with the trunk that its configuration names."""
+CUSTOMER_IDS = "customer_ids.json"
 MENTIONS = "mentions"
 """Folder of what reviewers mention; a bundle without one never tells of it."""
 
@@ -242,7 +243,7 @@ def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
         config=config,
         as_of=None if manifest["as_of"] is None else np.datetime64(manifest["as_of"], "us"),
         catalogue=catalogue,
-        customers=Vocabulary.load(path / "history" / "customer_ids.json"),
+        customers=Vocabulary.load(path / "history" / CUSTOMER_IDS),
         histories=Histories.load(path / "history"),
         profiles=Profiles.load(path / "profiles"),
         texts=None if isinstance(texts, BundleError) else texts,

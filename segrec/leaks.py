@@ -25,7 +25,6 @@ from recsys.customer_config import LanguageModelConfig
 from recsys.data.dataset import Dataset
 from recsys.errors import DataError, LeakError
 from recsys.features.spec import feature_specs
-from recsys.threads import limit_threads
 from recsys.training.leaks import check_leaks
 from recsys.training.parts import Fitter
 from recsys.training.pipeline import train_on
@@ -186,8 +185,8 @@ def _foreseen(training: _Training, fitted: dict[np.datetime64, Path]) -> Check:
         n_queries += len(period.queries)
         for name in dict.fromkeys(ranker.train_on for ranker in config.rankers.values()):
             strategy, rng = config.strategies[name], np.random.default_rng(0)  # draws rows, of which nothing is read
-            with limit_threads(1):
-                rows = make_rows(bundle, strategy, period.queries, dict(period.later), 1, rng, training.progress)
+            asked = bundle.features.config, strategy, period.queries, period.later
+            rows = make_rows(lambda bundle=bundle: bundle, *asked, 1, rng, training.progress)  # type: ignore[misc]
             try:
                 check_leaks(tuple(strategy.sources), rows.recalls, rows.later, str(start))
             except LeakError as error:

@@ -33,7 +33,7 @@ from recsys.data.leave_last import leave_last
 from recsys.errors import RecsysError
 from recsys.features.spec import feature_names, feature_specs
 from recsys.training.lambdamart import fit_lambdamart
-from recsys.training.pipeline import rows_in_memory, train_in_memory
+from recsys.training.pipeline import rows_by_position, train_by_position
 from recsys.training.rows import Rows, make_rows
 from recsys.training.split import MIN_SEQUENCE, LabelledQuery, query_times, split_by_position
 from recsys.training.stages import Progress
@@ -141,13 +141,14 @@ def contributions(found: Mapping[str, Doubles]) -> dict[str, Interval]:
 def _rows(dataset: Dataset, config: Config, n: int, n_negatives: int, work: Path, progress: Progress) -> tuple[Rows, Asked]:
     """What the ranker learns from, with fewer of the others, and all candidates of some of the customers asked."""
     split = split_by_position(dataset, config, HIDDEN["refit"], at_target=False)
-    known = _fewer(rows_in_memory(split, config, STRATEGY, work=work, progress=progress).parted()[0], n_negatives)
-    bundle = train_in_memory(split, config, work=work, progress=progress)
+    known = _fewer(rows_by_position(split, config, STRATEGY, work=work, progress=progress).parted()[0], n_negatives)
+    trained = train_by_position(split, config, work=work, progress=progress)
     past, wanted = leave_last(dataset, dataset.event_codes(config.data.positive_events), HIDDEN["refit"], MIN_SEQUENCE)
     times = query_times(past, wanted, at_target=False)
     drawn = np.sort(np.random.default_rng(SEED).permutation(len(wanted))[:n])
     queries = [LabelledQuery(int(wanted.customers[at]), times[at], (), wanted.items[at : at + 1]) for at in drawn]
-    rows = make_rows(bundle, config.strategies[STRATEGY], queries, {}, ALL_CANDIDATES, np.random.default_rng(SEED), progress)
+    rng, n_processes = np.random.default_rng(SEED), config.training.n_threads
+    rows = make_rows(trained.open, config, config.strategies[STRATEGY], queries, {}, ALL_CANDIDATES, rng, progress, n_processes)
     return known, Asked(rows.parted()[0], len(queries))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import time
 from dataclasses import dataclass, replace
@@ -9,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.ranks import Ranks, ranks_of
+from benchmarks.quality.ranks import Asked, Ranks, ranks_of
 from benchmarks.quality.rivals import fit_rivals
 from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.data.leave_last import leave_last
-from recsys.threads import limit_threads
-from recsys.training.pipeline import train_in_memory
+from recsys.training.pipeline import train_by_position
 from recsys.training.split import MIN_SEQUENCE, query_times, split_by_position
 from recsys.training.stages import Progress
 
@@ -47,17 +47,23 @@ def measure(
     if validate and protocol == "refit":
         raise ValueError("the refitted sources know the validation items: settings are chosen with protocol 'pure'")
     started = time.perf_counter()
-    bundle = train_in_memory(split_by_position(dataset, config, n_hidden, at_target=at_target), config, work=work, progress=progress)
+    trained = train_by_position(split_by_position(dataset, config, n_hidden, at_target=at_target), config, work=work, progress=progress)
     codes = dataset.event_codes(config.data.positive_events)
     known, _ = leave_last(dataset, codes, n_hidden, MIN_SEQUENCE)
     rivals = {} if at_target else fit_rivals(known, config)  # they ask for no time
     past, wanted = leave_last(dataset, codes, n_hidden if validate else 1, MIN_SEQUENCE)
     times = query_times(past, wanted, at_target=at_target)
-    trained = time.perf_counter()
-    with limit_threads(1):  # threads of small products wait for each other more than they work
-        ranks = ranks_of(bundle, rivals, _without(past, known), wanted, times, progress)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Measured(ranks, trained - started, time.perf_counter() - trained, peak)
+    then = time.perf_counter()
+    ranks = ranks_of(Asked(trained, rivals, _without(past, known)), wanted, times, config.training.n_threads, progress)
+    return Measured(ranks, then - started, time.perf_counter() - then, _peak_mb())
+
+
+def _peak_mb() -> float:
+    """The most that this process and each that it began have held, in MB; what they map together counts for each. Linux tells of others."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = " ".join(listed.read_text() for listed in Path("/proc/self/task").glob("*/children")).split()
+    told = "".join(Path(f"/proc/{child}/status").read_text() for child in children)
+    return (own + sum(int(kilobytes) for kilobytes in re.findall(r"VmHWM:\s*(\d+)", told))) / 1024
 
 
 def _without(past: Dataset, known: Dataset) -> Dataset:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.bundle import Bundle
 from recsys.data.dataset import Dataset
 from recsys.data.leave_last import LeftOut
 from recsys.engine import Engine, Snapshot
+from recsys.processes import over_processes
 from recsys.protocols import CandidateSource, Unlimited
+from recsys.training.parts import BundleParts
 from recsys.training.stages import Progress
 from recsys.types import Candidates, Query, Scored, Times, aware
 
 Doubles: TypeAlias = NDArray[np.float64]
 
-REPORT_EVERY = 200
+AT_ONCE = 200
+"""So many customers are one task."""
 N_RIVAL = 100
 """Items asked of what is measured beside the engine."""
 STRATEGY = "next"
@@ -42,29 +45,58 @@ class Ranks:
         return found
 
 
-def ranks_of(
-    bundle: Bundle, rivals: Mapping[str, CandidateSource], live: Dataset, wanted: LeftOut, times: Times, progress: Progress
-) -> Ranks:
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked. live: lines that the bundle has not learnt from, but that are part of the customers' pasts"""
+
+    trained: BundleParts
+    rivals: Mapping[str, CandidateSource]
+    live: Dataset
+
+    def open(self) -> _Opened:
+        bundle = self.trained.open()
+        return _Opened(Engine(bundle), Snapshot.of(bundle).with_events(self.live), self.rivals)
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The engine, its sources, and what is asked beside it."""
+        return "engine", *self.trained.config.strategies[STRATEGY].sources, *self.rivals
+
+
+@dataclass(frozen=True)
+class _Opened:
+    engine: Engine
+    snapshot: Snapshot
+    rivals: Mapping[str, CandidateSource]
+
+
+def ranks_of(asked: Asked, wanted: LeftOut, times: Times, n_processes: int, progress: Progress) -> Ranks:
     """Ask for every customer by the engine's own path; what its sources proposed on the way are the lists of the sources.
 
-    live:  lines that the bundle has not learnt from, but that are part of the customers' pasts
     times: when each asks, so that all of their past is before it
     """
-    engine, snapshot = Engine(bundle), Snapshot.of(bundle).with_events(live)
-    strategy, ids = bundle.config.strategies[STRATEGY], bundle.customers.ids
-    systems = ("engine", *strategy.sources, *rivals)
-    ranks = np.full((len(wanted), len(systems)), np.inf)
-    for row, (customer, item, time) in enumerate(zip(wanted.customers, wanted.items, times, strict=True)):
-        if row % REPORT_EVERY == 0:
-            progress(row, len(wanted), "asking for every customer")
+    tasks = [np.arange(start, min(start + AT_ONCE, len(wanted))) for start in range(0, len(wanted), AT_ONCE)]
+    work, parts, done = partial(_ranks_of, wanted=wanted, times=times), [], 0
+    for part in over_processes(asked.open, work, tasks, n_processes):
+        parts.append(part)
+        done += len(part)
+        progress(done, len(wanted), "asking for every customer")
+    ranks = np.concatenate(parts)
+    return Ranks(dict(zip(asked.systems, ranks.T, strict=True)), np.isfinite(ranks[:, 0]).astype(np.float64))
+
+
+def _ranks_of(opened: _Opened, rows: NDArray[np.intp], wanted: LeftOut, times: Times) -> Doubles:
+    """Of some customers, (n, n_systems)."""
+    engine, snapshot = opened.engine, opened.snapshot
+    strategy, ids, found = engine.bundle.config.strategies[STRATEGY], engine.bundle.customers.ids, []
+    for customer, item, time in zip(wanted.customers[rows], wanted.items[rows], times[rows], strict=True):
         resolved, _ = engine.resolve(Query(k=1, time=aware(time), customer_id=ids[customer]), snapshot)
         ranked = engine.rank(engine.retrieve(resolved, strategy, snapshot, Unlimited()), resolved, strategy, Unlimited())
         if ranked.degraded:
             raise RuntimeError(f"the answer lacks a part: {ranked.degraded[0]}")
-        alone = [rival.retrieve(resolved, N_RIVAL, ranked.eligible.flags) for rival in rivals.values()]
-        ranks[row] = [*_places(ranked.candidates, int(item)), *(_place(proposed, int(item)) for proposed in alone)]
-    progress(len(wanted), len(wanted), "asking for every customer")
-    return Ranks(dict(zip(systems, ranks.T, strict=True)), np.isfinite(ranks[:, 0]).astype(np.float64))
+        alone = [rival.retrieve(resolved, N_RIVAL, ranked.eligible.flags) for rival in opened.rivals.values()]
+        found.append([*_places(ranked.candidates, int(item)), *(_place(proposed, int(item)) for proposed in alone)])
+    return np.array(found, np.float64)
 
 
 def _place(proposed: Scored, item: int) -> float:

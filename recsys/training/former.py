@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.bundle import verify
+from recsys.bundle import CUSTOMER_IDS, verify
 from recsys.data.vocabulary import Vocabulary
 from recsys.errors import ConfigError
 from segmentation.model import SegmentationModel
@@ -61,7 +61,7 @@ def load_former(bundle: Path) -> Former:
     return Former(
         version=str(manifest["version"]),
         model=SegmentationModel.load(bundle / "segmentation"),
-        customers=Vocabulary.load(bundle / "history" / "customer_ids.json"),
+        customers=Vocabulary.load(bundle / "history" / CUSTOMER_IDS),
         profiles=Profiles.load(bundle / "profiles"),
     )
 

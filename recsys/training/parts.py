@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys.bundle import MENTIONS, Bundle, Histories, load_source
+from recsys.bundle import CUSTOMER_IDS, MENTIONS, Bundle, Histories, load_source
 from recsys.candidates.content import ItemTexts, build_content
 from recsys.candidates.popular import EVERYBODY, fit_popular
 from recsys.config import Config
@@ -20,6 +21,7 @@ from recsys.data.vocabulary import Vocabulary
 from recsys.features.spec import GROUP_SCOPES
 from recsys.features.store import NO_GROUPS, CustomerGroups, FeatureStore, fit_features
 from recsys.protocols import CandidateSource
+from recsys.ranking.lambdamart import LambdaMart
 from recsys.ranking.mentions import Mentions
 from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, PopularConfig, SequenceConfig, SourceConfig
 from recsys.text.encoder import TextEncoder
@@ -65,6 +67,43 @@ class AsOf:
     profiles: Path
     texts: Path
     seen: Seen | None = None
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """Where the parts of a bundle lie, and what makes one of them; small, so that other processes can open it too.
+
+    places: folders of the parts by their place in a bundle; rankers may be among them
+    as_of, positive_events: as of `Bundle`
+    """
+
+    places: Mapping[str, Path]
+    config: Config
+    as_of: np.datetime64 | None
+    positive_events: NDArray[np.int8]
+
+    def open(self) -> Bundle:
+        """The bundle, in memory as far as its arrays are not mapped."""
+        places, config = self.places, self.config
+        catalogue = Catalogue.load(places["catalogue"])
+        texts = ItemTexts.load(places["texts"])
+        sources: dict[str, CandidateSource] = {
+            name: load_source(places[f"sources/{name}"], source, texts) for name, source in config.sources.items()
+        }
+        return Bundle(
+            config=config,
+            as_of=self.as_of,
+            catalogue=catalogue,
+            customers=Vocabulary.load(places["history"] / CUSTOMER_IDS),
+            histories=Histories.load(places["history"]),
+            profiles=Profiles.load(places["profiles"]),
+            texts=texts,
+            sources=sources,
+            features=FeatureStore.load(places["features"], config, catalogue),
+            rankers={name: LambdaMart.load(places[f"rankers/{name}"]) for name in config.rankers if f"rankers/{name}" in places},
+            positive_events=self.positive_events,
+            mentions=Mentions.load(places[MENTIONS]) if MENTIONS in places else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -125,9 +164,14 @@ class Fitter(Runner):
         )
         return places
 
-    def bundle(self, places: Mapping[str, Path], known: Dataset, as_of: np.datetime64 | None) -> Bundle:
-        """A bundle in memory from the folders of its parts, without rankers."""
-        return load_bundle_parts(places, known, self.config, as_of)
+    @property
+    def n_processes(self) -> int:
+        """Over how many processes a bundle may be asked."""
+        return self.config.training.n_threads
+
+    def bundle(self, places: Mapping[str, Path], known: Dataset, as_of: np.datetime64 | None) -> BundleParts:
+        """What makes a bundle of the folders of its parts."""
+        return BundleParts(places, self.config, as_of, known.event_codes(self.config.data.positive_events))
 
     def _source(self, name: str, source: SourceConfig, at: AsOf, groups: Mapping[str, CustomerGroups], folder: Path) -> None:
         """Fit and save one source; repurchase has nothing to fit."""
@@ -189,29 +233,6 @@ def customer_groups(profiles: Profiles) -> dict[str, CustomerGroups]:
     }
 
 
-def load_bundle_parts(places: Mapping[str, Path], known: Dataset, config: Config, as_of: np.datetime64 | None) -> Bundle:
-    """A bundle in memory from the folders of its parts, without rankers."""
-    catalogue = Catalogue.load(places["catalogue"])
-    texts = ItemTexts.load(places["texts"])
-    sources: dict[str, CandidateSource] = {
-        name: load_source(places[f"sources/{name}"], source, texts) for name, source in config.sources.items()
-    }
-    return Bundle(
-        config=config,
-        as_of=as_of,
-        catalogue=catalogue,
-        customers=known.customers,
-        histories=Histories.load(places["history"]),
-        profiles=Profiles.load(places["profiles"]),
-        texts=texts,
-        sources=sources,
-        features=FeatureStore.load(places["features"], config, catalogue),
-        rankers={},
-        positive_events=known.event_codes(config.data.positive_events),
-        mentions=Mentions.load(places[MENTIONS]) if MENTIONS in places else None,
-    )
-
-
 def _save_history(known: Dataset, folder: Path) -> None:
     Histories.of_interactions(known.interactions, len(known.customers)).save(folder)
-    Vocabulary(known.customers.ids).save(folder / "customer_ids.json")
+    Vocabulary(known.customers.ids).save(folder / CUSTOMER_IDS)

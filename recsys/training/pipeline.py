@@ -18,7 +18,6 @@ from recsys.config import Config, to_json
 from recsys.data.dataset import Dataset
 from recsys.errors import BundleError, ConfigError, DataError
 from recsys.features.spec import feature_names
-from recsys.ranking.lambdamart import LambdaMart
 from recsys.text.encoder import load_encoder
 from recsys.text.index_file import INDEX_FILE, unseal
 from recsys.threads import limit_threads
@@ -28,7 +27,7 @@ from recsys.training.former import load_former
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.leaks import check_leaks, check_times
 from recsys.training.mentions import mentions_part
-from recsys.training.parts import AsOf, Fitter, Seen, load_bundle_parts
+from recsys.training.parts import AsOf, BundleParts, Fitter, Seen
 from recsys.training.reading import Reading, fit_reading, fit_review_weights
 from recsys.training.rows import Rows, make_rows
 from recsys.training.runner import answering, library_versions
@@ -108,7 +107,7 @@ def train_on(
 ) -> Path:
     """`train` for any split. fitting: what makes the fitter of the parts; an experiment gives one that changes a part."""
     if split.as_of is None:
-        raise DataError("a bundle from a split by position has no as_of and cannot be written; see train_in_memory")
+        raise DataError("a bundle from a split by position has no as_of and cannot be written; see train_by_position")
     with _fitter(split, config, work, language_model, progress, fitting) as fitter:
         ranking = _Ranking.fit(split, fitter, former)
         customers, reading, weights, before = ranking.customers, ranking.reading, ranking.weights, ranking.profiles
@@ -198,8 +197,8 @@ class _Ranking:
         return _Ranking(weights, reading, customers, profiles, by_period)
 
 
-def train_in_memory(split: Split, config: Config, *, work: Path, progress: Progress = silent) -> Bundle:
-    """A bundle of a split by position: to be measured in memory, never written, never served.
+def train_by_position(split: Split, config: Config, *, work: Path, progress: Progress = silent) -> BundleParts:
+    """A bundle of a split by position: to be opened and measured, never written, never served.
 
     By position nobody's past ends at one time, so nothing that describes customers as of a time is fitted: no profiles, segments or
     tiers, and no reviews are read.
@@ -212,14 +211,12 @@ def train_in_memory(split: Split, config: Config, *, work: Path, progress: Progr
     with alone(work), limit_threads(config.training.n_threads):
         fitter = Fitter(config, Stages(work, progress))
         nobody, texts, by_period = _fit_by_position(split, fitter, end)
-        rankers = {name: _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
-        shipped = fitter.parts(AsOf(split.known, end, None, nobody, texts))
-        bundle = load_bundle_parts(shipped, split.known, config, None)
-        return replace(bundle, rankers={name: LambdaMart.load(folder) for name, folder in rankers.items()})
+        rankers = {f"rankers/{name}": _fit_ranker(name, split, by_period, fitter) for name in config.rankers}
+        return fitter.bundle(fitter.parts(AsOf(split.known, end, None, nobody, texts)) | rankers, split.known, None)
 
 
-def rows_in_memory(split: Split, config: Config, ranker: str, *, work: Path, progress: Progress = silent) -> Rows:
-    """The rows that `train_in_memory` trains a ranker on, of all periods, one after the other.
+def rows_by_position(split: Split, config: Config, ranker: str, *, work: Path, progress: Progress = silent) -> Rows:
+    """The rows that `train_by_position` trains a ranker on, of all periods, one after the other.
 
     Raises:
         LeakError: a source knew the ranker's labels.
@@ -282,11 +279,17 @@ def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places:
     }
 
     def make(folder: Path) -> None:
-        bundle = fitter.bundle(places, period.known, as_of)
-        rng = np.random.default_rng(fitter.seed(f"rows-{name}-{period.start}"))
-        with limit_threads(1):
-            rows = make_rows(bundle, strategy, period.queries, dict(period.later), ranker.negatives_per_query, rng, fitter.stages.progress)
-        rows.save(folder)
+        make_rows(
+            fitter.bundle(places, period.known, as_of).open,
+            fitter.config,
+            strategy,
+            period.queries,
+            period.later,
+            ranker.negatives_per_query,
+            np.random.default_rng(fitter.seed(f"rows-{name}-{period.start}")),
+            fitter.stages.progress,
+            fitter.n_processes,
+        ).save(folder)
 
     return fitter.run(f"rows-{name}", inputs, make)
 
@@ -300,8 +303,8 @@ def _feature_shift(split: Split, learned: Places, shipped: Places, fitter: Fitte
     customers = np.sort(rng.choice(customers, min(N_SHIFT_CUSTOMERS, len(customers)), replace=False))
 
     def make(folder: Path) -> None:
-        before = fitter.bundle(learned, period.known, period.start)
-        after = fitter.bundle(shipped, split.known, split.as_of)
+        before = fitter.bundle(learned, period.known, period.start).open()
+        after = fitter.bundle(shipped, split.known, split.as_of).open()
         shift = {}
         for name, ranker in fitter.config.rankers.items():
             strategy = fitter.config.strategies[ranker.train_on]
@@ -337,11 +340,9 @@ def _write(
         for place, folder in places.items():
             shutil.copytree(folder, temporary / place)
         manifest = _manifest(split, temporary, findings, fitter.config, provenance)
-        bundle = replace(
-            load_bundle_parts({place: temporary / place for place in places}, split.known, fitter.config, split.as_of),
-            rankers={name: LambdaMart.load(temporary / "rankers" / name) for name in fitter.config.rankers},
-            manifest=manifest,
-        )
+        codes = split.known.event_codes(fitter.config.data.positive_events)
+        written = BundleParts({place: temporary / place for place in places}, fitter.config, split.as_of, codes)
+        bundle = replace(written.open(), manifest=manifest)
         manifest["metrics"] = dict(evaluate(bundle)) if evaluate is not None else {}
         manifest["sha256"] = manifest_sha256(manifest)
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.bundle import Bundle
-from recsys.config import StrategyConfig
+from recsys.config import Config, StrategyConfig
 from recsys.engine import Engine, Snapshot
 from recsys.errors import DataError
+from recsys.features.spec import feature_names
+from recsys.processes import over_processes
 from recsys.protocols import ResolvedQuery, Unlimited
 from recsys.training.split import LabelledQuery
 from recsys.training.stages import Progress
 from recsys.types import Candidates, Flags, Floats, Ints, Query, aware
 
-REPORT_EVERY = 50
+AT_ONCE = 50
+"""So many queries are one task."""
+LEAST_TASKS = 10
+"""So many tasks and more are worth starting another process."""
 N_IDLE_ROWS = 10
 """So many rows are kept of a query with no wanted candidate."""
 
@@ -94,60 +100,118 @@ class _Kept:
         self.positions.append(np.array([labelled.shown.get(item, 0) for item in items.tolist()], np.int32))
         self.asked.append((labelled.customer, len(candidates)))
 
-    def followed_by(self, others: _Kept, n_features: int, recalls: Floats, later: Floats) -> Rows:
-        """These, which teach, then the idle ones."""
-        labels = self.labels + others.labels
-        customers, n_candidates = np.array(self.asked + others.asked, np.int32).reshape(-1, 2).T
+    def extend(self, other: _Kept) -> None:
+        for name, parts in vars(self).items():
+            parts.extend(getattr(other, name))
+
+
+class _Made:
+    """Of some queries: those that teach, the idle ones, and recall on the labels and on what came later."""
+
+    def __init__(self) -> None:
+        self.teaching, self.idle = _Kept(), _Kept()
+        self.recalls: list[Floats] = []
+        self.later: list[Floats] = []
+
+    def extend(self, other: _Made) -> None:
+        for name, parts in vars(self).items():
+            parts.extend(getattr(other, name))
+
+    def rows(self, n_features: int, n_sources: int) -> Rows:
+        """Those that teach, then the idle ones."""
+        kept = _Kept()
+        kept.extend(self.teaching)
+        kept.extend(self.idle)
+        customers, n_candidates = np.array(kept.asked, np.int32).reshape(-1, 2).T
         return Rows(
-            features=np.concatenate([np.empty((0, n_features), np.float32), *self.features, *others.features]),
-            labels=np.concatenate([np.empty(0, np.uint8), *labels]),
-            positions=np.concatenate([np.empty(0, np.int32), *self.positions, *others.positions]),
-            sizes=np.array([len(part) for part in labels], np.int32),
-            recalls=recalls,
-            later=later,
+            features=np.concatenate([np.empty((0, n_features), np.float32), *kept.features]),
+            labels=np.concatenate([np.empty(0, np.uint8), *kept.labels]),
+            positions=np.concatenate([np.empty(0, np.int32), *kept.positions]),
+            sizes=np.array([len(part) for part in kept.labels], np.int32),
+            recalls=np.array(self.recalls, np.float32).reshape(-1, n_sources),
+            later=np.array(self.later, np.float32).reshape(-1, n_sources),
             customers=customers,
             n_candidates=n_candidates,
         )
 
 
+@dataclass(frozen=True)
+class _Task:
+    """Some queries, what their customers wanted later, and what draws their rows."""
+
+    queries: Sequence[LabelledQuery]
+    later: Mapping[int, Ints]
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Who is asked. was_sold: items that anybody did anything with, bool (n_items,)"""
+
+    engine: Engine
+    snapshot: Snapshot
+    was_sold: Flags
+
+    @staticmethod
+    def open(open_bundle: Callable[[], Bundle]) -> _Asked:
+        bundle = open_bundle()
+        was_sold = np.bincount(bundle.histories.lines.items, minlength=len(bundle.catalogue)) > 0
+        return _Asked(Engine(bundle), Snapshot.of(bundle), was_sold)
+
+
 def make_rows(
-    bundle: Bundle,
+    open_bundle: Callable[[], Bundle],
+    config: Config,
     strategy: StrategyConfig,
     queries: Sequence[LabelledQuery],
-    later: dict[int, Ints],
+    later: Mapping[int, Ints],
     n_negatives: int,
     rng: np.random.Generator,
     progress: Progress,
+    n_processes: int = 1,
 ) -> Rows:
     """Retrieve for each query with a bundle that knows nothing of its labels, and keep every wanted candidate and some others.
 
-    Queries of which all candidates are wanted are left out; wanted items that no source proposed are not added.
+    Queries of which all candidates are wanted are left out; wanted items that no source proposed are not added. The rows are the same
+    whatever the number of processes.
+
+    Args:
+        open_bundle, config: the bundle and its configuration; with several processes each opens it once, see `over_processes`.
+        later: items that each customer wanted after the labels.
+        n_negatives: unwanted candidates kept of a query that teaches.
     """
-    engine, snapshot = Engine(bundle), Snapshot.of(bundle)
-    was_sold = np.bincount(bundle.histories.lines.items, minlength=len(bundle.catalogue)) > 0
-    teaching, idle, of_idle = _Kept(), _Kept(), rng.spawn(1)[0]
-    recalls: list[Floats] = []
-    recalls_later: list[Floats] = []
-    for number, labelled in enumerate(queries):
-        if number % REPORT_EVERY == 0:
-            progress(number, len(queries), "retrieving for the ranker")
+    tasks = []
+    for start in range(0, len(queries), AT_ONCE):
+        some = queries[start : start + AT_ONCE]
+        of_these = {query.customer: later[query.customer] for query in some if query.customer in later}
+        tasks.append(_Task(some, of_these, rng.spawn(1)[0]))
+    made, n_processes = _Made(), min(n_processes, max(1, len(tasks) // LEAST_TASKS))
+    work = partial(_rows_of, strategy=strategy, n_negatives=n_negatives)
+    for number, part in enumerate(over_processes(partial(_Asked.open, open_bundle), work, tasks, n_processes)):
+        made.extend(part)
+        progress(min((number + 1) * AT_ONCE, len(queries)), len(queries), "retrieving for the ranker")
+    return made.rows(len(feature_names(config)), len(strategy.sources))
+
+
+def _rows_of(asked: _Asked, task: _Task, strategy: StrategyConfig, n_negatives: int) -> _Made:
+    engine, snapshot, bundle = asked.engine, asked.snapshot, asked.engine.bundle
+    made, of_idle = _Made(), task.rng.spawn(1)[0]
+    for labelled in task.queries:
         resolved, _ = engine.resolve(_query(labelled, bundle, strategy), snapshot)
         candidates = candidates_of(engine, resolved, strategy, snapshot)
         if labelled.customer >= 0:
-            following = later.get(labelled.customer, np.empty(0, np.int32))
-            for items, found in ((labelled.wanted, recalls), (following, recalls_later)):
-                found.append(_recall(candidates, np.setdiff1d(items[was_sold[items]], resolved.positives.items)))
+            following = task.later.get(labelled.customer, np.empty(0, np.int32))
+            for items, found in ((labelled.wanted, made.recalls), (following, made.later)):
+                found.append(_recall(candidates, np.setdiff1d(items[asked.was_sold[items]], resolved.positives.items)))
         wanted = np.isin(candidates.items, labelled.wanted)
         if wanted.all():
             continue
         features = bundle.features.rows(resolved, candidates, bundle.sources)
         if wanted.any():
-            teaching.add(labelled, candidates, features, _sampled(wanted, n_negatives, rng))
+            made.teaching.add(labelled, candidates, features, _sampled(wanted, n_negatives, task.rng))
         else:
-            idle.add(labelled, candidates, features, _sampled(wanted, N_IDLE_ROWS, of_idle))
-    progress(len(queries), len(queries), "retrieving for the ranker")
-    by_source = [np.array(found, np.float32).reshape(-1, len(strategy.sources)) for found in (recalls, recalls_later)]
-    return teaching.followed_by(idle, len(bundle.features.names), *by_source)
+            made.idle.add(labelled, candidates, features, _sampled(wanted, N_IDLE_ROWS, of_idle))
+    return made
 
 
 def candidates_of(engine: Engine, resolved: ResolvedQuery, strategy: StrategyConfig, snapshot: Snapshot) -> Candidates:

@@ -14,7 +14,7 @@ from recsys.config import Config
 from recsys.customer_config import LanguageModelConfig
 from recsys.data.dataset import Dataset
 from recsys.source_config import PopularConfig
-from recsys.training.parts import AsOf, Fitter, Seen
+from recsys.training.parts import AsOf, BundleParts, Fitter, Seen
 from segmentation.profile import Profiles
 from segrec.worth.remembering import Memory
 
@@ -89,16 +89,32 @@ def donors_of(has_bought: NDArray[np.bool_], shuffle: int) -> NDArray[np.intp]:
 
 
 @dataclass(frozen=True)
+class RememberingParts(BundleParts):
+    """Parts of a bundle whose sources remember what they proposed."""
+
+    memory: Memory
+
+    def open(self) -> Bundle:
+        """As any other, with sources that remember; the names of the stages' folders say what they are made of."""
+        made_of = {name: f"{self.places[f'sources/{name}'].name} {self.places['texts'].name}" for name in self.config.sources}
+        return self.memory.of(super().open(), made_of)
+
+
+@dataclass(frozen=True)
 class RegroupingFitter(Fitter):
     """Fits every part as the product does, on the groups of a variant; what knows no groups is shared by all variants."""
 
     variant: Variant
     memory: Memory
 
-    def bundle(self, places: Mapping[str, Path], known: Dataset, as_of: np.datetime64 | None) -> Bundle:
+    @property
+    def n_processes(self) -> int:
+        """One: the variants share a memory."""
+        return 1
+
+    def bundle(self, places: Mapping[str, Path], known: Dataset, as_of: np.datetime64 | None) -> RememberingParts:
         """As the product's, whose sources need not propose twice."""
-        made_of = {name: f"{places[f'sources/{name}'].name} {places['texts'].name}" for name in self.config.sources}
-        return self.memory.of(super().bundle(places, known, as_of), made_of)
+        return RememberingParts(**vars(super().bundle(places, known, as_of)), memory=self.memory)
 
     def parts(self, at: AsOf) -> dict[str, Path]:
         """As the product's, with regrouped profiles; the true ones still decide who keeps which segment later."""

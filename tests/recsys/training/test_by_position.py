@@ -15,7 +15,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.leave_last import leave_last
 from recsys.engine import Engine, Snapshot
 from recsys.errors import DataError, LeakError
-from recsys.training.pipeline import rows_in_memory, train_in_memory, train_on
+from recsys.training.pipeline import rows_by_position, train_by_position, train_on
 from recsys.training.split import JUST_AFTER, split_by_position
 from recsys.types import Query, aware
 
@@ -47,7 +47,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(small_dataset: Dataset, config: Config, work: Path) -> Bundle:
-    return train_in_memory(split_by_position(small_dataset, config, 2, at_target=False), config, work=work)
+    return train_by_position(split_by_position(small_dataset, config, 2, at_target=False), config, work=work).open()
 
 
 def test_each_step_is_one_item_earlier(small_dataset: Dataset, config: Config) -> None:
@@ -93,7 +93,7 @@ def test_a_query_is_asked_after_all_that_is_known_of_the_customer_and_not_before
 def test_the_rows_of_a_ranker_are_those_that_it_was_trained_on(trained: Bundle, small_dataset: Dataset, config: Config, work: Path) -> None:
     there = sorted(work.iterdir())
     split = split_by_position(small_dataset, config, 2, at_target=False)
-    rows = rows_in_memory(split, config, "next", work=work)
+    rows = rows_by_position(split, config, "next", work=work)
     assert sorted(work.iterdir()) == there, "nothing is made again"
     assert set(rows.customers.tolist()) <= {query.customer for period in split.periods for query in period.queries}
     assert rows.features.shape == (rows.sizes.sum(), len(trained.features.names))
@@ -111,7 +111,7 @@ def test_it_answers_and_nobody_has_a_segment(trained: Bundle) -> None:
 
 
 def test_it_can_be_trained_twice_with_the_same_result(small_dataset: Dataset, config: Config, trained: Bundle, tmp_path: Path) -> None:
-    again = train_in_memory(split_by_position(small_dataset, config, 2, at_target=False), config, work=tmp_path)
+    again = train_by_position(split_by_position(small_dataset, config, 2, at_target=False), config, work=tmp_path).open()
     assert again.rankers["next"].model == trained.rankers["next"].model  # type: ignore[attr-defined]
 
 
@@ -134,4 +134,4 @@ def test_sources_that_know_the_labels_are_found_out(tmp_path: Path) -> None:
     split = split_by_position(shop, config, 2, at_target=False)
     _, period = split.periods
     with pytest.raises(LeakError, match="source 'near' has recall"):
-        train_in_memory(replace(split, periods=(replace(period, known=split.known),)), config, work=tmp_path / "work")
+        train_by_position(replace(split, periods=(replace(period, known=split.known),)), config, work=tmp_path / "work")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def rows(
     n_negatives: int = 100,
     strategy: StrategyConfig = STRATEGY,
 ) -> Rows:
-    return make_rows(bundle, strategy, queries, later or {}, n_negatives, np.random.default_rng(1), silent)
+    return make_rows(lambda: bundle, bundle.config, strategy, queries, later or {}, n_negatives, np.random.default_rng(1), silent)
 
 
 def seen(bundle: Bundle, customer: int | None, context: tuple[int, ...] = ()) -> tuple[ResolvedQuery, Candidates]:
@@ -163,3 +164,16 @@ def test_what_was_cut_from_a_past_is_no_candidate_of_a_strategy_of_new_items(loa
     new = rows(loaded_bundle, asked, strategy=STRATEGY.model_copy(update={"filters": ("bought",)}))
     assert anything.labels.sum() == 5
     assert new.labels.sum() <= 2
+
+
+def test_several_processes_make_the_same_rows(small_bundle: Path, loaded_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.training.rows.AT_ONCE", 3)
+    monkeypatch.setattr("recsys.training.rows.LEAST_TASKS", 2)
+    wanted = seen(loaded_bundle, 3)[1].items[:4].tolist()
+    queries = [query(loaded_bundle, customer, wanted[: customer % 3]) for customer in range(20)]
+    later = {customer: np.array(wanted[2:], np.int32) for customer in range(0, 20, 2)}
+    asked = loaded_bundle.config, STRATEGY, queries, later, 5
+    one, two = (make_rows(partial(Bundle.load, small_bundle), *asked, np.random.default_rng(1), silent, n) for n in (1, 2))
+    assert len(one.sizes) == 20
+    for name, array in vars(one).items():
+        np.testing.assert_array_equal(array, getattr(two, name), err_msg=name)
