@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.features.recent import newest_of_each, places
+from recsys.features.recent import newest_lines, places
 from recsys.features.spec import ages_in_days, half_life_weights
 from recsys.protocols import ResolvedQuery
 from recsys.types import Floats, Ints
@@ -19,7 +19,7 @@ def seeds(resolved: ResolvedQuery, n: int, half_life_days: float | None, half_li
         items int32 (m,), weights float32 (m,), both possibly empty.
     """
     lines = resolved.positives
-    newest = newest_of_each(lines.items)[:n]
+    newest = newest_lines(resolved)[:n]
     weights = half_life_weights(ages_in_days(lines.times[newest], resolved.time), half_life_days)
     weights = weights * half_life_weights(places(lines.times[newest]), half_life_items)
     apart = ~np.isin(lines.items[newest], resolved.context)

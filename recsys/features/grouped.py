@@ -8,18 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features.affinity import Doubles, usual_places
+from recsys.features.recent import newest_lines
 from recsys.features.spec import FeatureSpec, ages_in_days, half_life_weights
-from recsys.types import Floats, History, Ints
+from recsys.protocols import ResolvedQuery
+from recsys.types import Flags, Floats, Ints
 
 
 class CustomerLines:
-    """The positive lines of a customer, seen from a time; answers customer-scope features."""
+    """The positive lines of a query's customer, seen from its time; answers customer-scope features."""
 
-    def __init__(self, lines: History, now: np.datetime64) -> None:
-        self.lines = lines
-        self.now = now
-        self.ages = ages_in_days(lines.times, now)  # ascending: newest first
-        self.occasions = np.cumsum(np.diff(self.ages, prepend=self.ages[:1]) > 0)  # 0 = the latest occasion, shape (n_lines,)
+    def __init__(self, resolved: ResolvedQuery) -> None:
+        self.lines = lines = resolved.positives
+        self.newest = newest_lines(resolved)
+        self.ages = ages_in_days(lines.times, resolved.time)  # ascending: newest first
+        is_older = lines.times[1:] != lines.times[:-1]
+        self.occasions = np.concatenate([[0][: len(lines)], np.cumsum(is_older)]).astype(np.int64)  # 0 = the latest, shape (n_lines,)
+
+    def n_occasions(self, n: int) -> int:
+        """At how many times the newest n lines fell."""
+        return int(self.occasions[n - 1]) + 1 if n else 0
 
     def n_within(self, window_days: float | None) -> int:
         """How many of the newest lines lie in the window."""
@@ -37,11 +44,11 @@ class CustomerLines:
         if spec.statistic == "recency":
             return float(self.ages[0])
         if spec.statistic == "rate":
-            return len(np.unique(self.lines.times[:n])) / self.days(spec.window_days)
+            return self.n_occasions(n) / self.days(spec.window_days)
         if n == 0:
             return np.nan
         if spec.statistic == "repeat":
-            return 1.0 - len(np.unique(self.lines.items[:n])) / n
+            return 1.0 - int(np.searchsorted(self.newest, n)) / n  # as many items as have their newest line there
         known = self.lines.values[:n][np.isfinite(self.lines.values[:n])]
         return float(known.mean()) if len(known) else np.nan
 
@@ -55,7 +62,12 @@ class PairLines:
 
     def __init__(self, customer: CustomerLines, codes: Ints, candidates: Ints) -> None:
         self.customer = customer
-        self.keys, self.newest, self.group = np.unique(codes, return_index=True, return_inverse=True)
+        self.order = np.argsort(codes, kind="stable")
+        self.is_first = _changes(codes[self.order])
+        self.newest = self.order[self.is_first]
+        self.keys = codes[self.newest]
+        self.group = np.empty(len(codes), np.intp)
+        self.group[self.order] = np.cumsum(self.is_first) - 1
         self.at = np.minimum(np.searchsorted(self.keys, candidates), max(len(self.keys) - 1, 0))
         self.found = (self.keys[self.at] == candidates) & (candidates >= 0) if len(self.keys) else np.zeros(len(candidates), np.bool_)
 
@@ -110,11 +122,8 @@ class PairLines:
         return np.bincount(self.group[: len(weights)], weights, minlength=len(self.keys)).astype(np.float64)
 
     def _frequency(self, n: int) -> NDArray[np.floating]:
-        if n == 0:
-            return np.zeros(len(self.keys))
-        n_occasions = int(self.customer.occasions[n - 1]) + 1
-        with_key = np.unique(self.group[:n] * n_occasions + self.customer.occasions[:n]) // n_occasions
-        return np.bincount(with_key, minlength=len(self.keys)) / n_occasions
+        visits = self._visits[self._visits < n]
+        return np.bincount(self.group[visits], minlength=len(self.keys)) / max(self.customer.n_occasions(n), 1)
 
     def _mean_value(self, n: int) -> NDArray[np.floating]:
         values = self.customer.lines.values[:n]
@@ -123,13 +132,21 @@ class PairLines:
             return self._sum(np.where(known, values, 0.0)) / self._sum(known.astype(np.float32))
 
     @cached_property
+    def _visits(self) -> NDArray[np.intp]:
+        """One line of each key and occasion."""
+        return self.order[self.is_first | _changes(self.customer.occasions[self.order])]
+
+    @cached_property
     def _interval(self) -> NDArray[np.floating]:
         """Mean days between distinct occasions of each key; NaN with fewer than two."""
-        order = np.argsort(self.group, kind="stable")
-        group, ages = self.group[order], self.customer.ages[order]
-        is_new = np.ones(len(group), np.bool_)
-        is_new[1:] = (group[1:] != group[:-1]) | (ages[1:] != ages[:-1])
-        gaps = np.bincount(group[is_new], minlength=len(self.keys)) - 1
-        oldest = np.zeros(len(self.keys), np.float32)
-        oldest[group] = ages  # within a group the ages ascend: the last one stays
-        return np.where(gaps > 0, (oldest - self.customer.ages[self.newest]) / np.maximum(gaps, 1), np.nan)
+        gaps = np.bincount(self.group[self._visits], minlength=len(self.keys)) - 1
+        oldest = self.order[np.append(self.is_first[1:], True)]  # within a key the lines go from the newest to the oldest
+        ages = self.customer.ages
+        return np.where(gaps > 0, (ages[oldest] - ages[self.newest]) / np.maximum(gaps, 1), np.nan)
+
+
+def _changes(values: NDArray[np.integer]) -> Flags:
+    """Whether each value is another than the one before it; (n,)"""
+    changes = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=changes[1:])
+    return changes

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from recsys.features.recent import newest_of_each, places
+from recsys.features.recent import newest_lines, places
 from recsys.features.spec import FeatureSpec, half_life_weights
 from recsys.protocols import CandidateSource, Linker, ResolvedQuery, Scorer
 from recsys.types import Floats, Ints
@@ -28,7 +28,7 @@ class Seeds:
     def of(resolved: ResolvedQuery) -> Seeds:
         """At most `MAX_SEEDS` of a query."""
         lines = resolved.positives
-        newest = newest_of_each(lines.items)
+        newest = newest_lines(resolved)
         apart = newest[~np.isin(lines.items[newest], resolved.context)][: max(0, MAX_SEEDS - len(resolved.context))]
         items = np.concatenate([resolved.context, lines.items[apart]])[:MAX_SEEDS].astype(np.int32)
         n_context = len(items) - len(apart)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.protocols import ResolvedQuery
 from recsys.types import Floats, Ints, Times
+
+
+def newest_lines(resolved: ResolvedQuery) -> NDArray[np.intp]:
+    """Rows of a query's positives, the newest of each item; found once for all who ask."""
+    return resolved.once(newest_of_each, lambda: newest_of_each(resolved.positives.items))
 
 
 def newest_of_each(items: Ints) -> NDArray[np.intp]:

@@ -71,7 +71,7 @@ class FeatureStore:
         specs = self.specs
         table = np.empty((len(candidates), len(self.names)), np.float32)
         items = np.asarray(candidates.items)
-        lines = CustomerLines(resolved.positives, resolved.time)
+        lines = CustomerLines(resolved)
         pairs: dict[str, PairLines] = {}
         of_sources = OfSources(resolved, items, sources)
         item_columns = iter(range(self.of_items.shape[1]))
@@ -113,8 +113,9 @@ class FeatureStore:
             return lines.statistic(spec)
         if resolved.profile is None and not len(resolved.positives):
             return np.nan
-        shares = self.of_groups[spec.name][:, items].astype(np.float64)
-        return lines.affinity(spec, shares[self._group(spec, resolved)], shares[-1], self.strengths[spec.name])
+        table = self.of_groups[spec.name]
+        of_group, of_all = (table[row, items].astype(np.float64) for row in (self._group(spec, resolved), -1))
+        return lines.affinity(spec, of_group, of_all, self.strengths[spec.name])
 
     def _of_group(self, spec: FeatureSpec, resolved: ResolvedQuery, items: Ints) -> Floats | float:
         group = self._group(spec, resolved)
