@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -185,8 +185,8 @@ def _foreseen(training: _Training, fitted: dict[np.datetime64, Path]) -> Check:
         n_queries += len(period.queries)
         for name in dict.fromkeys(ranker.train_on for ranker in config.rankers.values()):
             strategy, rng = config.strategies[name], np.random.default_rng(0)  # draws rows, of which nothing is read
-            asked = bundle.features.config, strategy, period.queries, period.later
-            rows = make_rows(lambda bundle=bundle: bundle, *asked, 1, rng, training.progress)  # type: ignore[misc]
+            opened, labels = partial(_itself, bundle), (period.queries, period.later)
+            rows = make_rows(opened, bundle.features.config, strategy, *labels, 1, rng, training.progress)
             try:
                 check_leaks(tuple(strategy.sources), rows.recalls, rows.later, str(start))
             except LeakError as error:
@@ -198,6 +198,10 @@ def _foreseen(training: _Training, fitted: dict[np.datetime64, Path]) -> Check:
 def _without_features(bundle: Bundle) -> Bundle:
     """The same, of no declared feature: what sources find is asked, and features would take most of the time."""
     return replace(bundle, features=replace(bundle.features, config=bundle.config.model_copy(update={"features": {}})))
+
+
+def _itself(bundle: Bundle) -> Bundle:
+    return bundle
 
 
 def _new(dataset: Dataset, time: np.datetime64, length: np.timedelta64, config: Config) -> Check:

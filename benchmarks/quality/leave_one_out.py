@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ HIDDEN = {"pure": 2, "refit": 1}
 
 @dataclass(frozen=True)
 class Measured:
-    """Ranks of one protocol, and what it cost: seconds to train and to ask, and the most memory that the process had held by then."""
+    """Ranks of one protocol, and what it cost: seconds to train and to ask, and the most memory that its processes had held by then."""
 
     ranks: Ranks
     training_seconds: float
@@ -59,10 +60,16 @@ def measure(
 
 
 def _peak_mb() -> float:
-    """The most that this process and each that it began have held, in MB; what they map together counts for each. Linux tells of others."""
+    """The most that this process has held and the most that each of those it has begun, and that still run, held: an upper bound, in MB.
+
+    What they map together counts for each. Of others only Linux tells.
+    """
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     children = " ".join(listed.read_text() for listed in Path("/proc/self/task").glob("*/children")).split()
-    told = "".join(Path(f"/proc/{child}/status").read_text() for child in children)
+    told = ""
+    for child in children:
+        with suppress(OSError):  # it has just ended
+            told += Path(f"/proc/{child}/status").read_text()
     return (own + sum(int(kilobytes) for kilobytes in re.findall(r"VmHWM:\s*(\d+)", told))) / 1024
 
 

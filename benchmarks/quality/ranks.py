@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from recsys.processes import over_processes
 from recsys.protocols import CandidateSource, Unlimited
 from recsys.training.parts import BundleParts
 from recsys.training.stages import Progress
-from recsys.types import Candidates, Query, Scored, Times, aware
+from recsys.types import Candidates, Ints, Query, Scored, Times, aware
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -75,21 +74,21 @@ def ranks_of(asked: Asked, wanted: LeftOut, times: Times, n_processes: int, prog
 
     times: when each asks, so that all of their past is before it
     """
-    tasks = [np.arange(start, min(start + AT_ONCE, len(wanted))) for start in range(0, len(wanted), AT_ONCE)]
-    work, parts, done = partial(_ranks_of, wanted=wanted, times=times), [], 0
-    for part in over_processes(asked.open, work, tasks, n_processes):
-        parts.append(part)
-        done += len(part)
-        progress(done, len(wanted), "asking for every customer")
-    ranks = np.concatenate(parts)
+    rows = (slice(start, start + AT_ONCE) for start in range(0, len(wanted), AT_ONCE))
+    tasks = [(wanted.customers[some], wanted.items[some], times[some]) for some in rows]
+    progress(0, len(wanted), "asking for every customer")
+    ranks = np.empty((0, len(asked.systems)))
+    for part in over_processes(asked.open, _ranks_of, tasks, n_processes):
+        ranks = np.concatenate([ranks, part])
+        progress(len(ranks), len(wanted), "asking for every customer")
     return Ranks(dict(zip(asked.systems, ranks.T, strict=True)), np.isfinite(ranks[:, 0]).astype(np.float64))
 
 
-def _ranks_of(opened: _Opened, rows: NDArray[np.intp], wanted: LeftOut, times: Times) -> Doubles:
-    """Of some customers, (n, n_systems)."""
+def _ranks_of(opened: _Opened, task: tuple[Ints, Ints, Times]) -> Doubles:
+    """Of some customers, what they want, and when they ask, (n, n_systems)."""
     engine, snapshot = opened.engine, opened.snapshot
     strategy, ids, found = engine.bundle.config.strategies[STRATEGY], engine.bundle.customers.ids, []
-    for customer, item, time in zip(wanted.customers[rows], wanted.items[rows], times[rows], strict=True):
+    for customer, item, time in zip(*task, strict=True):
         resolved, _ = engine.resolve(Query(k=1, time=aware(time), customer_id=ids[customer]), snapshot)
         ranked = engine.rank(engine.retrieve(resolved, strategy, snapshot, Unlimited()), resolved, strategy, Unlimited())
         if ranked.degraded:

@@ -11,7 +11,7 @@ from recsys.features.affinity import Doubles, usual_places
 from recsys.features.recent import newest_lines
 from recsys.features.spec import FeatureSpec, ages_in_days, half_life_weights
 from recsys.protocols import ResolvedQuery
-from recsys.types import Flags, Floats, Ints
+from recsys.types import Flags, Floats, Ints, Times
 
 
 class CustomerLines:
@@ -21,8 +21,7 @@ class CustomerLines:
         self.lines = lines = resolved.positives
         self.newest = newest_lines(resolved)
         self.ages = ages_in_days(lines.times, resolved.time)  # ascending: newest first
-        is_older = lines.times[1:] != lines.times[:-1]
-        self.occasions = np.concatenate([[0][: len(lines)], np.cumsum(is_older)]).astype(np.int64)  # 0 = the latest, shape (n_lines,)
+        self.occasions = np.cumsum(_changes(lines.times)) - 1  # 0 = the latest, shape (n_lines,)
 
     def n_occasions(self, n: int) -> int:
         """At how many times the newest n lines fell."""
@@ -141,11 +140,11 @@ class PairLines:
         """Mean days between distinct occasions of each key; NaN with fewer than two."""
         gaps = np.bincount(self.group[self._visits], minlength=len(self.keys)) - 1
         oldest = self.order[np.append(self.is_first[1:], True)]  # within a key the lines go from the newest to the oldest
-        ages = self.customer.ages
-        return np.where(gaps > 0, (ages[oldest] - ages[self.newest]) / np.maximum(gaps, 1), np.nan)
+        times = self.customer.lines.times  # ages in single precision would make seconds between old lines nothing
+        return np.where(gaps > 0, (times[self.newest] - times[oldest]) / np.timedelta64(1, "D") / np.maximum(gaps, 1), np.nan)
 
 
-def _changes(values: NDArray[np.integer]) -> Flags:
+def _changes(values: Ints | Times | NDArray[np.intp]) -> Flags:
     """Whether each value is another than the one before it; (n,)"""
     changes = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=changes[1:])

@@ -350,10 +350,15 @@ class _Gpu:
         return rows, scores
 
 
+def n_gpus() -> int:
+    """GPUs that vectors can be searched on; 0 with the build of FAISS for processors."""
+    return int(faiss.get_num_gpus())
+
+
 def _gpu(flat: Any) -> _Gpu | None:
     """The vectors on a GPU, where there is one with room and they are many; without room the processor searches, and the log says so."""
     try:
-        return _Gpu(flat) if flat.ntotal >= _GPU_LEAST and faiss.get_num_gpus() > 0 else None
+        return _Gpu(flat) if flat.ntotal >= _GPU_LEAST and n_gpus() else None
     except (RuntimeError, MemoryError) as error:
         _LOG.warning("%d vectors of %d stay on the processor: the GPU does not take them (%s)", flat.ntotal, flat.d, error)
         return None

@@ -25,7 +25,7 @@ from recsys.ranking.lambdamart import LambdaMart
 from recsys.ranking.mentions import Mentions
 from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, PopularConfig, SequenceConfig, SourceConfig
 from recsys.text.encoder import TextEncoder
-from recsys.text.index import VectorIndex
+from recsys.text.index import VectorIndex, n_gpus
 from recsys.training.als import fit_als, on_gpu
 from recsys.training.covisit import fit_covisit
 from recsys.training.customers import Customers
@@ -166,8 +166,8 @@ class Fitter(Runner):
 
     @property
     def n_processes(self) -> int:
-        """Over how many processes a bundle may be asked."""
-        return self.config.training.n_threads
+        """Over how many processes a bundle may be asked: one where a GPU searches, for each would copy the vectors onto it."""
+        return 1 if n_gpus() else self.config.training.n_threads
 
     def bundle(self, places: Mapping[str, Path], known: Dataset, as_of: np.datetime64 | None) -> BundleParts:
         """What makes a bundle of the folders of its parts."""

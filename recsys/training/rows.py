@@ -185,6 +185,7 @@ def make_rows(
         some = queries[start : start + AT_ONCE]
         of_these = {query.customer: later[query.customer] for query in some if query.customer in later}
         tasks.append(_Task(some, of_these, rng.spawn(1)[0]))
+    progress(0, len(queries), "retrieving for the ranker")
     made, n_processes = _Made(), min(n_processes, max(1, len(tasks) // LEAST_TASKS))
     work = partial(_rows_of, strategy=strategy, n_negatives=n_negatives)
     for number, part in enumerate(over_processes(partial(_Asked.open, open_bundle), work, tasks, n_processes)):

@@ -116,6 +116,12 @@ def test_two_lines_of_one_time_are_one_occasion() -> None:
     assert column(ITEMS, SHOP, past, scope="customer", statistic="rate", window_days=20)[0] == pytest.approx(2 / 20)
 
 
+def test_old_occasions_a_second_apart_are_two() -> None:
+    past = history((400, 0), (400 + 1 / 86_400, 0))
+    assert column(ITEMS, SHOP, past, scope="pair", statistic="interval")[0] == pytest.approx(1 / 86_400)
+    assert column(ITEMS, SHOP, past, scope="pair", statistic="due")[0] == pytest.approx(400 * 86_400, rel=1e-6)
+
+
 @pytest.mark.parametrize("statistic", ["rate", "frequency", "share"])
 def test_what_a_guest_never_bought_is_nothing(statistic: str) -> None:
     assert column(ITEMS, SHOP, scope="pair", statistic=statistic) == [0, 0, 0, 0]
