@@ -35,7 +35,7 @@ OF_PLANTED = ("recsys.types", "recsys.errors", "recsys.keys", "recsys.data")
 
 LAYERS = (
     {"types", "errors", "keys", "arrays"},
-    {"config", "customer_config", "source_config", "feature_config", "protocols", "data", "threads"},
+    {"config", "customer_config", "source_config", "feature_config", "protocols", "data", "threads", "processes"},
     {"text", "features"},
     {"candidates", "ranking", "selection", "strategy", "experiment"},
     {"bundle"},
