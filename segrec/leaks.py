@@ -28,7 +28,7 @@ from recsys.features.spec import feature_specs
 from recsys.training.leaks import check_leaks
 from recsys.training.parts import Fitter
 from recsys.training.pipeline import train_on
-from recsys.training.rows import make_rows
+from recsys.training.rows import Kept, make_rows
 from recsys.training.split import RankingPeriod, Split, split_by_time
 from recsys.training.stages import Progress, Stages, stage_seed
 from recsys.types import utc64
@@ -184,9 +184,9 @@ def _foreseen(training: _Training, fitted: dict[np.datetime64, Path]) -> Check:
         bundle, period = _without_features(Bundle.load(folder)), periods[start]
         n_queries += len(period.queries)
         for name in dict.fromkeys(ranker.train_on for ranker in config.rankers.values()):
-            strategy, rng = config.strategies[name], np.random.default_rng(0)  # draws rows, of which nothing is read
+            strategy, rng, kept = config.strategies[name], np.random.default_rng(0), Kept(1)  # of the rows nothing is read
             opened, labels = partial(_itself, bundle), (period.queries, period.later)
-            rows = make_rows(opened, bundle.features.config, strategy, *labels, 1, rng, training.progress)
+            rows = make_rows(opened, bundle.features.config, strategy, *labels, kept, rng, training.progress)
             try:
                 check_leaks(tuple(strategy.sources), rows.recalls, rows.later, str(start))
             except LeakError as error:

@@ -30,7 +30,7 @@ FORBIDDEN = {
 PLANTED = "recsys.synthetic"
 """The shop whose truth is known; only the command line, tests and benchmarks may know it."""
 
-OF_PLANTED = ("recsys.types", "recsys.errors", "recsys.keys", "recsys.data")
+OF_PLANTED = ("recsys.types", "recsys.errors", "recsys.keys", "recsys.data", "recsys.processes")
 """All that it may know of us."""
 
 LAYERS = (

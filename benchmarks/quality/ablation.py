@@ -34,7 +34,7 @@ from recsys.errors import RecsysError
 from recsys.features.spec import feature_names, feature_specs
 from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.pipeline import rows_by_position, train_by_position
-from recsys.training.rows import Rows, make_rows
+from recsys.training.rows import Kept, Rows, make_rows
 from recsys.training.split import MIN_SEQUENCE, LabelledQuery, query_times, split_by_position
 from recsys.training.stages import Progress
 from recsys.types import Flags, Ints
@@ -148,7 +148,7 @@ def _rows(dataset: Dataset, config: Config, n: int, n_negatives: int, work: Path
     drawn = np.sort(np.random.default_rng(SEED).permutation(len(wanted))[:n])
     queries = [LabelledQuery(int(wanted.customers[at]), times[at], (), wanted.items[at : at + 1]) for at in drawn]
     rng, n_processes = np.random.default_rng(SEED), config.training.n_threads
-    rows = make_rows(trained.open, config, config.strategies[STRATEGY], queries, {}, ALL_CANDIDATES, rng, progress, n_processes)
+    rows = make_rows(trained.open, config, config.strategies[STRATEGY], queries, {}, Kept(ALL_CANDIDATES), rng, progress, n_processes)
     return known, Asked(rows.parted()[0], len(queries))
 
 

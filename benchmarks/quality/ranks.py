@@ -90,7 +90,9 @@ def _ranks_of(opened: _Opened, task: tuple[Ints, Ints, Times]) -> Doubles:
     strategy, ids, found = engine.bundle.config.strategies[STRATEGY], engine.bundle.customers.ids, []
     for customer, item, time in zip(*task, strict=True):
         resolved, _ = engine.resolve(Query(k=1, time=aware(time), customer_id=ids[customer]), snapshot)
-        ranked = engine.rank(engine.retrieve(resolved, strategy, snapshot, Unlimited()), resolved, strategy, Unlimited())
+        ranked = engine.retrieve(resolved, strategy, snapshot, Unlimited())
+        if item in ranked.candidates.items:  # else no ranker can find it
+            ranked = engine.rank(ranked, resolved, strategy, Unlimited())
         if ranked.degraded:
             raise RuntimeError(f"the answer lacks a part: {ranked.degraded[0]}")
         alone = [rival.retrieve(resolved, N_RIVAL, ranked.eligible.flags) for rival in opened.rivals.values()]

@@ -6,11 +6,7 @@ that are missing, and the files do not depend on how many processes made them.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +15,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from recsys.errors import DataError
+from recsys.processes import over_processes
 from recsys.synthetic.config import WorldConfig
 from recsys.synthetic.mess import mess_up
 from recsys.synthetic.tables import customers_table, exposures_table, interactions_table, items_table, messages_table, reviews_table
@@ -69,41 +66,9 @@ def _write_missing(world: World, out: Path, progress: Progress, n_processes: int
     missing = [number for number in range(world.n_blocks) if not _last_file(out, number).is_file()]
     if not _whole(out / TRUTH, "items").is_file():
         _write_shared(world, out)
-    for done, _ in enumerate(_each(world, out, missing, n_processes), world.n_blocks - len(missing) + 1):
+    written = over_processes(partial(World.build, world.config), partial(_write_block, out), missing, n_processes)
+    for done, _ in enumerate(written, world.n_blocks - len(missing) + 1):
         progress(done, world.n_blocks, "making customers")
-
-
-def _each(world: World, out: Path, numbers: list[int], n_processes: int) -> Iterator[None]:
-    if n_processes == 1 or len(numbers) < 2:
-        for number in numbers:
-            _write_block(world, out, number)
-            yield
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(n_processes, len(numbers)), context, initializer=_start, initargs=(world.config,)) as pool:
-        yield from pool.map(partial(_write_in_worker, out), numbers)
-
-
-_world: list[World] = []
-"""The world of this worker process, made once."""
-
-
-def _start(config: WorldConfig) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    pa.set_cpu_count(1)
-    _world.append(World.build(config))
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _write_in_worker(out: Path, number: int) -> None:
-    _write_block(_world[0], out, number)
 
 
 def _write_shared(world: World, out: Path) -> None:
@@ -112,7 +77,7 @@ def _write_shared(world: World, out: Path) -> None:
         _write(table, _whole(out / TRUTH, name))
 
 
-def _write_block(world: World, out: Path, number: int) -> None:
+def _write_block(out: Path, world: World, number: int) -> None:
     block = world.block(number)
     interactions, done_to_them = mess_up(world, number, interactions_table(world, block))
     tables = {"customers": customers_table(world, block), "interactions": interactions}

@@ -29,7 +29,7 @@ from recsys.training.leaks import check_leaks, check_times
 from recsys.training.mentions import mentions_part
 from recsys.training.parts import AsOf, BundleParts, Fitter, Seen
 from recsys.training.reading import Reading, fit_reading, fit_review_weights
-from recsys.training.rows import Rows, make_rows
+from recsys.training.rows import Kept, Rows, make_rows
 from recsys.training.runner import answering, library_versions
 from recsys.training.shift import population_stability, sample_features
 from recsys.training.split import JUST_AFTER, RankingPeriod, Split, split_by_time
@@ -39,6 +39,8 @@ from segmentation.llm.language_model import LanguageModel
 from segmentation.profile import Profiles
 
 N_SHIFT_CUSTOMERS = 200
+N_IDLE_ROWS = 10
+"""So many rows are kept of a query with no wanted candidate, where scores are to be told as probabilities."""
 NO_REVIEWS = ReviewWeights(0.0, 0.0, {})
 
 Evaluate = Callable[[Bundle], Mapping[str, Any]]
@@ -266,6 +268,7 @@ def _ranker_rows(name: str, split: Split, by_period: list[Places], fitter: Fitte
 def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places: Places, fitter: Fitter) -> Path:
     ranker = fitter.config.rankers[name]
     strategy = fitter.config.strategies[ranker.train_on]
+    kept = Kept(ranker.negatives_per_query, N_IDLE_ROWS if ranker.calibrate else 0)
     queries = [
         (query.customer, str(query.time), query.context, query.wanted.tolist(), query.forgotten.tolist(), sorted(query.shown.items()))
         for query in period.queries
@@ -274,7 +277,7 @@ def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places:
     inputs = {
         "parts": sorted(folder.name for folder in places.values()),
         "strategy": strategy.model_dump(include={"sources", "filters", "exclude"}),
-        "n_negatives": ranker.negatives_per_query,
+        "kept": (kept.n_negatives, kept.n_idle),
         "queries": key_of({"queries": queries, "later": later}),
     }
 
@@ -285,7 +288,7 @@ def _rows(name: str, period: RankingPeriod, as_of: np.datetime64 | None, places:
             strategy,
             period.queries,
             period.later,
-            ranker.negatives_per_query,
+            kept,
             np.random.default_rng(fitter.seed(f"rows-{name}-{period.start}")),
             fitter.stages.progress,
             fitter.n_processes,

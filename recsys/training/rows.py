@@ -25,16 +25,14 @@ AT_ONCE = 50
 """So many queries are one task."""
 LEAST_TASKS = 10
 """So many tasks and more are worth starting another process."""
-N_IDLE_ROWS = 10
-"""So many rows are kept of a query with no wanted candidate."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """Training rows of one ranker in one period; those of query q are sizes[:q].sum() onwards, and first come the queries that teach.
 
-    A query without a wanted candidate teaches nothing of the order. Of such idle queries some rows are kept all the same, at the end, for
-    they tell how often nothing is wanted.
+    A query without a wanted candidate teaches nothing of the order. Of such idle queries some rows may be kept all the same, at the end,
+    for they tell how often nothing is wanted.
 
     features: float32 (n, n_features); labels: 1 = wanted, uint8 (n,); sizes: rows of each query, int32 (n_queries,)
     positions: the best one at which the item was shown while it could be wanted, 1 = first, 0 = it was not; of the labels' time, so never a
@@ -84,7 +82,15 @@ class Rows:
         return Rows(**{field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(Rows)})
 
 
-class _Kept:
+@dataclass(frozen=True)
+class Kept:
+    """How many rows are kept: unwanted candidates of a query that teaches, and candidates of an idle one; with 0 idle ones are left out."""
+
+    n_negatives: int
+    n_idle: int = 0
+
+
+class _Some:
     """What is kept of some queries, one after the other."""
 
     def __init__(self) -> None:
@@ -100,7 +106,7 @@ class _Kept:
         self.positions.append(np.array([labelled.shown.get(item, 0) for item in items.tolist()], np.int32))
         self.asked.append((labelled.customer, len(candidates)))
 
-    def extend(self, other: _Kept) -> None:
+    def extend(self, other: _Some) -> None:
         for name, parts in vars(self).items():
             parts.extend(getattr(other, name))
 
@@ -109,7 +115,7 @@ class _Made:
     """Of some queries: those that teach, the idle ones, and recall on the labels and on what came later."""
 
     def __init__(self) -> None:
-        self.teaching, self.idle = _Kept(), _Kept()
+        self.teaching, self.idle = _Some(), _Some()
         self.recalls: list[Floats] = []
         self.later: list[Floats] = []
 
@@ -119,7 +125,7 @@ class _Made:
 
     def rows(self, n_features: int, n_sources: int) -> Rows:
         """Those that teach, then the idle ones."""
-        kept = _Kept()
+        kept = _Some()
         kept.extend(self.teaching)
         kept.extend(self.idle)
         customers, n_candidates = np.array(kept.asked, np.int32).reshape(-1, 2).T
@@ -165,7 +171,7 @@ def make_rows(
     strategy: StrategyConfig,
     queries: Sequence[LabelledQuery],
     later: Mapping[int, Ints],
-    n_negatives: int,
+    kept: Kept,
     rng: np.random.Generator,
     progress: Progress,
     n_processes: int = 1,
@@ -178,7 +184,7 @@ def make_rows(
     Args:
         open_bundle, config: the bundle and its configuration; with several processes each opens it once, see `over_processes`.
         later: items that each customer wanted after the labels.
-        n_negatives: unwanted candidates kept of a query that teaches.
+        kept: of the candidates of each query.
     """
     tasks = []
     for start in range(0, len(queries), AT_ONCE):
@@ -187,14 +193,14 @@ def make_rows(
         tasks.append(_Task(some, of_these, rng.spawn(1)[0]))
     progress(0, len(queries), "retrieving for the ranker")
     made, n_processes = _Made(), min(n_processes, max(1, len(tasks) // LEAST_TASKS))
-    work = partial(_rows_of, strategy=strategy, n_negatives=n_negatives)
+    work = partial(_rows_of, strategy=strategy, kept=kept)
     for number, part in enumerate(over_processes(partial(_Asked.open, open_bundle), work, tasks, n_processes)):
         made.extend(part)
         progress(min((number + 1) * AT_ONCE, len(queries)), len(queries), "retrieving for the ranker")
     return made.rows(len(feature_names(config)), len(strategy.sources))
 
 
-def _rows_of(asked: _Asked, task: _Task, strategy: StrategyConfig, n_negatives: int) -> _Made:
+def _rows_of(asked: _Asked, task: _Task, strategy: StrategyConfig, kept: Kept) -> _Made:
     engine, snapshot, bundle = asked.engine, asked.snapshot, asked.engine.bundle
     made, of_idle = _Made(), task.rng.spawn(1)[0]
     for labelled in task.queries:
@@ -205,13 +211,13 @@ def _rows_of(asked: _Asked, task: _Task, strategy: StrategyConfig, n_negatives: 
             for items, found in ((labelled.wanted, made.recalls), (following, made.later)):
                 found.append(_recall(candidates, np.setdiff1d(items[asked.was_sold[items]], resolved.positives.items)))
         wanted = np.isin(candidates.items, labelled.wanted)
-        if wanted.all():
+        if wanted.all() or not (wanted.any() or kept.n_idle):
             continue
         features = bundle.features.rows(resolved, candidates, bundle.sources)
         if wanted.any():
-            made.teaching.add(labelled, candidates, features, _sampled(wanted, n_negatives, task.rng))
+            made.teaching.add(labelled, candidates, features, _sampled(wanted, kept.n_negatives, task.rng))
         else:
-            made.idle.add(labelled, candidates, features, _sampled(wanted, N_IDLE_ROWS, of_idle))
+            made.idle.add(labelled, candidates, features, _sampled(wanted, kept.n_idle, of_idle))
     return made
 
 

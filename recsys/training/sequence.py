@@ -1,8 +1,8 @@
 """Fitting the sequence model: after each item of a history, which one came next?
 
-Every item is a target once in an epoch (`recsys.training.sequence_batches`). Validation asks as requests do, and the weights of its best
-epoch are kept. What an epoch draws depends on the seed and its number alone, and all is saved after each, so a killed training goes on
-to the same result. torch is imported when training begins.
+Every item is a target once in an epoch (`recsys.training.sequence_batches`). What is kept is a moving average of the weights over the
+epochs, as it was when validation, which asks as requests do, liked it best. What an epoch draws depends on the seed and its number alone,
+and all is saved after each, so a killed training goes on to the same result. torch is imported when training begins.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
 N_QUERIES = 500
 """Customers whose states say how hard the index of items has to search."""
+_DECAY = 0.75
+"""In the moving average each epoch's weights count for so much of the next's."""
 _WARM_STEPS, _WARM_EPOCHS = 200, 2
 """The learning rate rises over so many steps or epochs, whichever are fewer."""
 
@@ -57,7 +59,8 @@ def fit_sequence(
         texts: embeddings of the items' texts, (n_items, width); None = there are none.
         work: folder for the checkpoint and the metrics; a fit goes on from the checkpoint there, if that was made with equal inputs.
 
-    Source: SASRec of Kang & McAuley (2018), with a softmax over all items and relative positions; see `Transformer`.
+    Source: SASRec of Kang & McAuley (2018), with a softmax over all items and relative positions; see `Transformer`. The average of the
+    weights is that of Polyak & Juditsky (1992), exponential and corrected for its beginning as the moments of Adam are.
     """
     import torch
 
@@ -88,8 +91,14 @@ def _states(transformer: Transformer, items: Floats, sequences: Sequences, confi
 
 @dataclass
 class _State:
-    """What changes while learning. ndcgs: NDCG@10 on validation after each epoch; best: weights of the best one, or of the last."""
+    """What changes while learning.
 
+    mean:  moving average of the weights after each epoch
+    ndcgs: its NDCG@10 on validation, after each epoch
+    best:  what it was after the best one, or after the last
+    """
+
+    mean: dict[str, Floats]
     best: dict[str, Floats]
     epoch: int = 0
     n_steps: int = 0
@@ -108,7 +117,7 @@ class _Training:
         self.sequences, self.validation = hold_out(sequences, config, np.random.default_rng([seed, 0]))
         self.network = Network(start, config, seed)
         self.optimizer = torch.optim.Adam(self.network.weights.values(), config.learning_rate, betas=(0.9, 0.98))
-        self.state = _State(self.network.learnt())
+        self.state = _State(self.network.learnt(), self.network.learnt())
 
     def run(self, progress: Progress) -> None:
         """Learn until the epochs are done or validation no longer improves."""
@@ -118,11 +127,13 @@ class _Training:
                 state.epoch += 1
                 figures = {"loss": self._epoch()}
                 learnt = self.network.learnt()
+                share = (1 - _DECAY) / (1 - _DECAY**state.epoch)
+                state.mean = {name: state.mean[name] + share * (weight - state.mean[name]) for name, weight in learnt.items()}
                 if self.validation is not None:
-                    state.ndcgs.append(self.validation.ndcg(learnt[ITEMS], transformer_of(learnt)))
+                    state.ndcgs.append(self.validation.ndcg(state.mean[ITEMS], transformer_of(state.mean)))
                     figures["NDCG@10"] = state.ndcgs[-1]
                 if not state.ndcgs or state.ndcgs[-1] > max(state.ndcgs[:-1], default=-1.0):
-                    state.best = learnt
+                    state.best = state.mean
                 self._save(learnt)
                 log.write(state.epoch, figures)
                 progress(state.epoch, config.n_epochs, "sequence model")
@@ -167,6 +178,7 @@ class _Training:
         contents = {
             "key": self.key,
             "weights": {name: torch.from_numpy(weight) for name, weight in learnt.items()},
+            "mean": {name: torch.from_numpy(weight) for name, weight in state.mean.items()},
             "best": {name: torch.from_numpy(weight) for name, weight in state.best.items()},
             "optimizer": self.optimizer.state_dict(),
             "numbers": {"epoch": state.epoch, "n_steps": state.n_steps, "ndcgs": state.ndcgs},
@@ -186,7 +198,8 @@ class _Training:
                 for name, weight in contents["weights"].items():
                     self.network.weights[name].copy_(weight)
             self.optimizer.load_state_dict(contents["optimizer"])
-            self.state = _State({name: weight.numpy() for name, weight in contents["best"].items()}, **contents["numbers"])
+            mean, best = ({name: weight.numpy() for name, weight in contents[which].items()} for which in ("mean", "best"))
+            self.state = _State(mean, best, **contents["numbers"])
         return self.state
 
 

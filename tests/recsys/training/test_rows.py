@@ -16,11 +16,12 @@ from recsys.config import StrategyConfig
 from recsys.engine import Engine, Snapshot
 from recsys.errors import DataError
 from recsys.protocols import ResolvedQuery, Unlimited
-from recsys.training.rows import N_IDLE_ROWS, Rows, make_rows
+from recsys.training.rows import Kept, Rows, make_rows
 from recsys.training.split import LabelledQuery
 from recsys.training.stages import silent
 from recsys.types import Candidates, Ints, Query, aware
 
+N_IDLE_ROWS = 6
 STRATEGY = StrategyConfig(sources={"repurchase": 5, "popular": 10}, filters=())
 
 
@@ -34,9 +35,11 @@ def rows(
     *queries: LabelledQuery,
     later: dict[int, Ints] | None = None,
     n_negatives: int = 100,
+    n_idle: int = N_IDLE_ROWS,
     strategy: StrategyConfig = STRATEGY,
 ) -> Rows:
-    return make_rows(lambda: bundle, bundle.config, strategy, queries, later or {}, n_negatives, np.random.default_rng(1), silent)
+    kept = Kept(n_negatives, n_idle)
+    return make_rows(lambda: bundle, bundle.config, strategy, queries, later or {}, kept, np.random.default_rng(1), silent)
 
 
 def seen(bundle: Bundle, customer: int | None, context: tuple[int, ...] = ()) -> tuple[ResolvedQuery, Candidates]:
@@ -82,6 +85,7 @@ def test_queries_that_teach_nothing_come_last_with_few_rows_or_not_at_all(loaded
     taught, idle = rows(loaded_bundle, nothing).parted()
     assert (len(taught.labels), taught.features.shape) == (0, (0, len(loaded_bundle.features.names)))
     assert idle.sizes.tolist() == [N_IDLE_ROWS]
+    assert not len(rows(loaded_bundle, nothing, n_idle=0).sizes)
     empty = rows(loaded_bundle, everything)
     assert (len(empty.labels), empty.features.shape) == (0, (0, len(loaded_bundle.features.names)))
     assert [len(part.sizes) for part in empty.parted()] == [0, 0]
@@ -172,7 +176,7 @@ def test_several_processes_make_the_same_rows(small_bundle: Path, loaded_bundle:
     wanted = seen(loaded_bundle, 3)[1].items[:4].tolist()
     queries = [query(loaded_bundle, customer, wanted[: customer % 3]) for customer in range(20)]
     later = {customer: np.array(wanted[2:], np.int32) for customer in range(0, 20, 2)}
-    asked = loaded_bundle.config, STRATEGY, queries, later, 5
+    asked = loaded_bundle.config, STRATEGY, queries, later, Kept(5, 6)
     one, two = (make_rows(partial(Bundle.load, small_bundle), *asked, np.random.default_rng(1), silent, n) for n in (1, 2))
     assert len(one.sizes) == 20
     for name, array in vars(one).items():

@@ -15,9 +15,9 @@ from handmade import NOW, asked, history, interactions
 
 from recsys.candidates.sequence import SequenceSource
 from recsys.source_config import IndexConfig, SequenceConfig
-from recsys.training.sequence import METRICS, fit_sequence
+from recsys.training.sequence import CHECKPOINT, METRICS, fit_sequence
 from recsys.training.sequence_batches import Sequences, batches
-from recsys.training.sequence_network import Network
+from recsys.training.sequence_network import ITEMS, Network
 from recsys.training.sequence_validation import Validation
 from recsys.types import Floats, Interactions
 
@@ -155,6 +155,20 @@ def test_no_lucky_epoch_ends_the_fit_and_the_best_one_is_kept(
     assert len(metrics(tmp_path / "told")) == ends_after
     told = iter(range(best))
     assert_equal(source, fit(cycle(), tmp_path / "best", n_epochs=best, patience=best))
+
+
+def test_what_is_kept_is_a_moving_average_of_the_weights_over_the_epochs(tmp_path: Path) -> None:
+    epochs: list[dict[str, Floats]] = []
+
+    def remember(epoch: int, total: int | None, what: str) -> None:
+        learnt = torch.load(tmp_path / CHECKPOINT, weights_only=True)["weights"]
+        epochs.append({name: weight.numpy() for name, weight in learnt.items()})
+
+    kept = fit(cycle(), tmp_path, n_items=N_CYCLE, n_epochs=3, n_validation=0, progress=remember).items
+    counts = np.array([0.75**2, 0.75, 1])
+    expected = np.average([learnt[ITEMS] for learnt in epochs], axis=0, weights=counts)
+    np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(kept, epochs[-1][ITEMS], rtol=1e-2)
 
 
 def test_validation_is_by_ndcg_and_can_be_left_out(tmp_path: Path) -> None:
