@@ -3,8 +3,9 @@
     python -m benchmarks.published beauty --data PUBLIC --out tables/beauty
     segrec import tables tables/beauty --out shops/beauty
 
-Beauty and Sports of Amazon 2014: who took what up and when, short titles, brands, and categories from broad to narrow. Every line counts
-as a purchase; there are no prices and no texts by customers.
+Of Amazon 2014. Beauty and Sports: who took what up and when, short titles, brands, and categories from broad to narrow. Every line counts
+as a purchase; there are no prices and no texts by customers. Musical Instruments ("instruments"): every review, taken as a purchase of the
+same day too, with titles, one category and prices.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-SETS = {"beauty": "amazon2014_beauty", "sports": "amazon2014_sports_outdoors"}
+from recsys.errors import DataError
+
+SETS = {"beauty": "amazon2014_beauty", "sports": "amazon2014_sports_outdoors", "instruments": "amazon2014_musical_instruments"}
 NO_BRAND = "Unknown"
 
 
@@ -25,14 +28,35 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the public data")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
     args = parser.parse_args()
-    name = SETS[args.set]
-    lines, items = (args.data / f"{name}_{table}.parquet" for table in ("interactions", "items"))
-    if missing := [str(path) for path in (lines, items) if not path.is_file()]:
-        parser.error(f"there is no {' and no '.join(missing)}; --data names the folder of the public data")
-    args.out.mkdir(parents=True, exist_ok=True)
-    interactions(pd.read_parquet(lines)).to_parquet(args.out / "interactions.parquet", index=False)
-    catalogue(pd.read_parquet(items)).to_parquet(args.out / "items.parquet", index=False)
+    try:
+        write_tables(args.set, args.data, args.out)
+    except DataError as error:
+        parser.error(str(error))
     print(f"tables in {args.out}; next: segrec import tables {args.out} --out shops/{args.set}")
+
+
+def write_tables(name: str, data: Path, out: Path) -> None:
+    """The tables of one of SETS, from its files in `data`. DataError: one of these is not there."""
+    lines, items = (data / f"{SETS[name]}_{table}.parquet" for table in ("reviews" if name == "instruments" else "interactions", "items"))
+    if missing := [str(path) for path in (lines, items) if not path.is_file()]:
+        raise DataError(f"there is no {' and no '.join(missing)}; --data names the folder of the public data")
+    out.mkdir(parents=True, exist_ok=True)
+    told, sold = pd.read_parquet(lines), pd.read_parquet(items)
+    interactions(told).to_parquet(out / "interactions.parquet", index=False)
+    if name == "instruments":
+        sold.assign(category=[[category] for category in sold.category]).drop(columns="n_reviews").to_parquet(
+            out / "items.parquet", index=False
+        )
+        reviews(told).to_parquet(out / "reviews.parquet", index=False)
+    else:
+        catalogue(sold).to_parquet(out / "items.parquet", index=False)
+
+
+def reviews(lines: pd.DataFrame) -> pd.DataFrame:
+    """The table of reviews."""
+    names = {"user_id": "customer_id", "review_title": "title", "review_text": "text", "helpful_votes": "helpful_count"}
+    times = pd.to_datetime(lines.timestamp, unit="s", utc=True)
+    return lines.rename(columns=names)[[*names.values(), "item_id", "rating"]].assign(event_time=times)
 
 
 def interactions(lines: pd.DataFrame) -> pd.DataFrame:

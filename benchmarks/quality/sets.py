@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from benchmarks.published import SETS, catalogue, interactions
+from benchmarks.published import SETS, write_tables
 from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.data.importers import open_shop
@@ -28,7 +27,8 @@ def open_set(name: str, data: Path, work: Path) -> Dataset:
     if name in SHOPS:
         return _shop(name, data, work / "shops" / name)
     if name in SETS:
-        tables = _published(name, data, work / "tables" / name)
+        tables = work / "tables" / name
+        write_tables(name, data, tables)
     elif (Path(name) / REPORT_FILE).is_file():
         return Dataset.load(Path(name))
     elif Path(name).is_dir():
@@ -55,16 +55,6 @@ def _shop(name: str, data: Path, folder: Path) -> Dataset:
             raise DataError(f"there is no {path}; --data names the folder of the public data")
         import_shop(open_shop(SHOPS[name], path), folder)
     return Dataset.load(folder)
-
-
-def _published(name: str, data: Path, folder: Path) -> Path:
-    paths = {table: data / f"{SETS[name]}_{table}.parquet" for table in ("interactions", "items")}
-    if missing := [str(path) for path in paths.values() if not path.is_file()]:
-        raise DataError(f"there is no {' and no '.join(missing)}; --data names the folder of the public data")
-    folder.mkdir(parents=True, exist_ok=True)
-    interactions(pd.read_parquet(paths["interactions"])).to_parquet(folder / "interactions.parquet", index=False)
-    catalogue(pd.read_parquet(paths["items"])).to_parquet(folder / "items.parquet", index=False)
-    return folder
 
 
 def events_that_count(dataset: Dataset, positive: tuple[str, ...]) -> tuple[str, ...]:

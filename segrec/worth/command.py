@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from offline_eval.evaluate import Measurements, pool
+from offline_eval.evaluate import Measurements
 from offline_eval.result import without_nan
 from recsys.config import Config, load_config
 from recsys.data.dataset import Dataset
-from recsys.errors import DataError
 from segrec.about import PROTOCOL, made_by, of_shop
 from segrec.console import output, steps
 from segrec.language_model import language_model
-from segrec.worth.measuring import METRICS, Found, Study, cuts, found_of
+from segrec.worth.measuring import METRICS, Found, Study, found_by_cut
 from segrec.worth.prices import Took, price_table
-from segrec.worth.tables import SEED, beside, figures, sentences, thin, to_json, verdicts
-from segrec.worth.variants import SHUFFLED, SILENT, UNTOLD, WITH, WITHOUT, Variant, tells_needs
+from segrec.worth.tables import SEED, pooled, show, to_json
+from segrec.worth.variants import variants_of
 
 
 def worth(
@@ -43,16 +41,10 @@ def worth(
     baskets = _lengths(lengths)
     settings = Config() if config is None else load_config(config)
     dataset = Dataset.load(shop)
-    variants = [Variant(WITH), Variant(WITHOUT), *(Variant(SHUFFLED, number + 1) for number in range(n_shuffles))]
-    if tells_needs(settings):
-        variants.append(Variant(SILENT))
-    if settings.llm.is_set:
-        variants.append(Variant(UNTOLD))
     with steps() as progress, language_model(settings, dataset) as model:
         study = Study(dataset, settings, work, baskets, thin_customers, customers, n_seeds, model, progress)
-        found = {(str(at.cut), variant.name): found_of(at, variant) for at in cuts(study, n_cuts) for variant in variants}
-    tables = _pooled(found, [variant.name for variant in variants])
-    tables += thin(tables)
+        found = found_by_cut(study, n_cuts, variants_of(settings, n_shuffles))
+    tables = pooled(found)
     took = next(iter(found.values())).took[0]
     if as_json:
         print(json.dumps(without_nan(_content(shop, study, found, tables, took)), ensure_ascii=False, allow_nan=False, indent=1))
@@ -70,18 +62,6 @@ def _lengths(text: str) -> tuple[int, ...]:
     return lengths
 
 
-def _pooled(found: dict[tuple[str, str], Found], variants: list[str]) -> list[Measurements]:
-    """Each table with all variants, over all cuts that have it."""
-    by_title: dict[str, list[Measurements]] = {}
-    for cut in dict.fromkeys(cut for cut, _ in found):
-        of_variants = [{part.title: part for part in found[cut, variant].tables} for variant in variants]
-        for title in of_variants[0]:
-            by_title.setdefault(title, []).append(beside([tables[title] for tables in of_variants]))
-    if not by_title:
-        raise DataError("nobody bought anything in the periods after the cuts; choose a shop with more data, or fewer cuts")
-    return [pool(parts) for parts in by_title.values()]
-
-
 def _content(shop: Path, study: Study, found: dict[tuple[str, str], Found], tables: list[Measurements], took: Took) -> dict[str, Any]:
     seed = {"training": study.config.training.seed, "intervals": SEED}
     about = {
@@ -97,11 +77,7 @@ def _content(shop: Path, study: Study, found: dict[tuple[str, str], Found], tabl
 
 
 def _print(tables: list[Measurements], took: Took) -> None:
-    shown: list[Table] = [table for measured in tables for table in (figures(measured), verdicts(measured))]
-    for table in shown:
-        output().print(table)
-    for measured in tables:
-        output().print(*sentences(measured), sep="\n", markup=False)
+    show(tables)
     if took.model is None:
         output().print("the configuration names no language model, so nothing is priced")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -113,6 +113,11 @@ class Found:
     tables: list[Measurements]
     bundles: list[str]
     took: list[Took]
+
+
+def found_by_cut(study: Study, n_cuts: int, variants: Sequence[Variant]) -> dict[tuple[str, str], Found]:
+    """Every variant at every cut, by the time of the cut and the variant's name."""
+    return {(str(at.cut), variant.name): found_of(at, variant) for at in cuts(study, n_cuts) for variant in variants}
 
 
 def found_of(at: AtCut, variant: Variant) -> Found:

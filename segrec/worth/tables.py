@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,6 +13,9 @@ from rich.table import Table
 from offline_eval.evaluate import Measurements, pool
 from offline_eval.result import OVERALL, Comparison, compare, without_nan
 from offline_eval.significance import Interval, bootstrap
+from recsys.errors import DataError
+from segrec.console import output
+from segrec.worth.measuring import Found
 from segrec.worth.variants import SHUFFLED, SILENT, UNTOLD, WITH, WITHOUT
 
 SEED = 8
@@ -35,6 +38,33 @@ def beside(parts: Sequence[Measurements]) -> Measurements:
             raise ValueError(f"{part.title!r} of {part.systems} was asked other queries than {first.systems}")
     systems = tuple(system for part in parts for system in part.systems)
     return replace(first, systems=systems, values=np.concatenate([part.values for part in parts]))
+
+
+def pooled(found: Mapping[tuple[str, str], Found]) -> list[Measurements]:
+    """Each table with all variants, over all cuts that have it; then all thin histories together. found: by cut and variant
+
+    Raises:
+        DataError: there is no table at all.
+    """
+    by_cut: dict[str, list[dict[str, Measurements]]] = {}
+    for (cut, _), of_variant in found.items():
+        by_cut.setdefault(cut, []).append({table.title: table for table in of_variant.tables})
+    by_title: dict[str, list[Measurements]] = {}
+    for of_variants in by_cut.values():
+        for title in of_variants[0]:
+            by_title.setdefault(title, []).append(beside([tables[title] for tables in of_variants]))
+    if not by_title:
+        raise DataError("nobody bought anything in the periods after the cuts; choose a shop with more data, or fewer cuts")
+    tables = [pool(parts) for parts in by_title.values()]
+    return tables + thin(tables)
+
+
+def show(tables: Sequence[Measurements]) -> None:
+    """Print all figures, then what they say."""
+    for measured in tables:
+        output().print(figures(measured), verdicts(measured))
+    for measured in tables:
+        output().print(*sentences(measured), sep="\n", markup=False)
 
 
 def thin(tables: Sequence[Measurements]) -> list[Measurements]:

@@ -61,6 +61,16 @@ class Variant:
         return profiles
 
 
+def variants_of(config: Config, n_shuffles: int) -> list[Variant]:
+    """All that a configuration can be measured with and without."""
+    variants = [Variant(WITH), Variant(WITHOUT), *(Variant(SHUFFLED, number + 1) for number in range(n_shuffles))]
+    if tells_needs(config):
+        variants.append(Variant(SILENT))
+    if config.llm.is_set:
+        variants.append(Variant(UNTOLD))
+    return variants
+
+
 def tells_needs(config: Config) -> bool:
     """Whether any feature or source of the configuration tells customers apart by what they speak of."""
     sources = (source.within for source in config.sources.values() if isinstance(source, PopularConfig))
