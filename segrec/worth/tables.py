@@ -163,7 +163,9 @@ def to_json(tables: Sequence[Measurements]) -> dict[str, Any]:
 
 
 def percent(interval: Interval) -> str:
-    """A relative difference with its interval, as printed."""
+    """A relative difference with its interval, as printed; there is no interval where too few of the queries find anything."""
+    if not np.isfinite([interval.low, interval.high]).all():
+        return f"{interval.estimate:+.1%} [too few]"
     return f"{interval.estimate:+.1%} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from world import DAY, END, FEW_TREES
 
 from offline_eval.evaluate import Measurements
+from offline_eval.significance import Interval
 from recsys.bundle import Bundle
 from recsys.candidates.popular import PopularSource
 from recsys.config import Config, parse_config
@@ -27,7 +28,7 @@ from segrec import cli
 from segrec.worth.histories import FIFTHS, cut_down, fifths, n_baskets
 from segrec.worth.prices import Took, price_table, took_of
 from segrec.worth.remembering import Memory, sources_of
-from segrec.worth.tables import beside
+from segrec.worth.tables import beside, percent
 from segrec.worth.variants import SHUFFLED, SILENT, UNTOLD, WITH, WITHOUT, Variant, donors_of, tells_needs
 
 
@@ -147,6 +148,11 @@ def test_only_answers_to_the_same_queries_stand_beside_one_another() -> None:
     assert both.values.shape == (2, 1, 2)
     with pytest.raises(ValueError, match="other queries"):
         beside([one, replace(one, customers=("c1", "c3"))])
+
+
+def test_a_difference_is_printed_with_its_interval_where_there_is_one() -> None:
+    assert percent(Interval(0.041, -0.02, 0.1, 50)) == "+4.1% [-2.0, +10.0]"
+    assert percent(Interval(0.041, np.nan, np.nan, 3)) == "+4.1% [too few]"
 
 
 CONFIG = (
