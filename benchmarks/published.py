@@ -37,19 +37,17 @@ def main() -> None:
 
 def write_tables(name: str, data: Path, out: Path) -> None:
     """The tables of one of SETS, from its files in `data`. DataError: one of these is not there."""
-    lines, items = (data / f"{SETS[name]}_{table}.parquet" for table in ("reviews" if name == "instruments" else "interactions", "items"))
+    is_reviewed = name == "instruments"
+    lines, items = (data / f"{SETS[name]}_{table}.parquet" for table in ("reviews" if is_reviewed else "interactions", "items"))
     if missing := [str(path) for path in (lines, items) if not path.is_file()]:
         raise DataError(f"there is no {' and no '.join(missing)}; --data names the folder of the public data")
     out.mkdir(parents=True, exist_ok=True)
     told, sold = pd.read_parquet(lines), pd.read_parquet(items)
-    interactions(told).to_parquet(out / "interactions.parquet", index=False)
-    if name == "instruments":
-        sold.assign(category=[[category] for category in sold.category]).drop(columns="n_reviews").to_parquet(
-            out / "items.parquet", index=False
-        )
-        reviews(told).to_parquet(out / "reviews.parquet", index=False)
-    else:
-        catalogue(sold).to_parquet(out / "items.parquet", index=False)
+    tables = {"interactions": interactions(told), "items": priced(sold) if is_reviewed else catalogue(sold)}
+    if is_reviewed:
+        tables["reviews"] = reviews(told)
+    for table, rows in tables.items():
+        rows.to_parquet(out / f"{table}.parquet", index=False)
 
 
 def reviews(lines: pd.DataFrame) -> pd.DataFrame:
@@ -57,6 +55,11 @@ def reviews(lines: pd.DataFrame) -> pd.DataFrame:
     names = {"user_id": "customer_id", "review_title": "title", "review_text": "text", "helpful_votes": "helpful_count"}
     times = pd.to_datetime(lines.timestamp, unit="s", utc=True)
     return lines.rename(columns=names)[[*names.values(), "item_id", "rating"]].assign(event_time=times)
+
+
+def priced(items: pd.DataFrame) -> pd.DataFrame:
+    """The table of items that have prices, and one category each."""
+    return items[["item_id", "title", "price"]].assign(category=[[category] for category in items.category])
 
 
 def interactions(lines: pd.DataFrame) -> pd.DataFrame:

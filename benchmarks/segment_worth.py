@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".worth"), help="folder for shops and what is kept")
     parser.add_argument("--json", type=Path, help="write all figures, with intervals, to this file")
     args = parser.parse_args()
+    if wrong := [error for error in args.errors if not 0 <= error <= 1]:
+        parser.error(f"--errors are shares between 0 and 1, got {wrong[0]:g}; 10 % is 0.1")
     try:
         _run(args)
     except RecsysError as error:
@@ -110,7 +112,7 @@ def told(personas: NDArray[np.int16], names: tuple[str, ...], error: float) -> T
     rng = np.random.default_rng(SEED)
     errs = rng.random(len(personas)) < error
     others = (personas + rng.integers(1, len(names), len(personas))) % len(names)
-    return Told(f"personas, {error:.0%} wrong", personas=np.where(errs, others, personas).astype(np.int16), names=names)
+    return Told(f"personas, {100 * error:g}% wrong", personas=np.where(errs, others, personas).astype(np.int16), names=names)
 
 
 if __name__ == "__main__":

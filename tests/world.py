@@ -34,6 +34,23 @@ min_data_in_leaf = 5
 """
 """Rankers that a small shop trains in no time."""
 
+QUICK = (
+    FEW_TREES
+    + """
+[training]
+n_threads = 1
+n_ranking_periods = 2
+max_queries_per_period = 30
+[segmentation]
+n_segments = 2
+[sources.als]
+kind = "als"
+factors = 8
+iterations = 5
+"""
+)
+"""Settings for studies that train several engines on it."""
+
 THINGS = ("tea", "coffee", "soap", "candle", "notebook", "pencil", "mug", "scarf")
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "brown", "grey")
 

@@ -9,29 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from world import FEW_TREES, N_CUSTOMERS
+from world import N_CUSTOMERS, QUICK
 
 from benchmarks import segment_worth
 from benchmarks.segment_worth import personas_of, told
 from recsys.bundle import Bundle
 from recsys.data.dataset import Dataset
 from recsys.errors import DataError
-
-CONFIG = (
-    FEW_TREES
-    + """
-[training]
-n_threads = 1
-n_ranking_periods = 2
-max_queries_per_period = 30
-[segmentation]
-n_segments = 2
-[sources.als]
-kind = "als"
-factors = 8
-iterations = 5
-"""
-)
 
 
 @pytest.fixture
@@ -70,9 +54,9 @@ def test_more_errors_are_the_same_and_others(loaded_bundle: Bundle) -> None:
 
 
 def test_the_engine_is_measured_with_personas_for_segments(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shop.toml").write_text(CONFIG)
+    (tmp_path / "shop.toml").write_text(QUICK)
     arguments = ["segment_worth", "--set", str(world), "--config", str(tmp_path / "shop.toml"), "--cuts", "1", "--shuffles", "0"]
-    arguments += ["--lengths", "1", "--errors", "0", "0.5", "--work", str(tmp_path / "work"), "--json", str(tmp_path / "found.json")]
+    arguments += ["--lengths", "--errors", "0", "0.5", "--work", str(tmp_path / "work"), "--json", str(tmp_path / "found.json")]
     monkeypatch.setattr("sys.argv", arguments)
     segment_worth.main()
     found = json.loads((tmp_path / "found.json").read_text())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from world import DAY, END, FEW_TREES
+from world import DAY, END, QUICK
 
 from offline_eval.evaluate import Measurements
 from offline_eval.significance import Interval
@@ -155,28 +155,11 @@ def test_a_difference_is_printed_with_its_interval_where_there_is_one() -> None:
     assert percent(Interval(0.041, np.nan, np.nan, 3)) == "+4.1% [too few]"
 
 
-CONFIG = (
-    FEW_TREES
-    + """
-[training]
-n_threads = 1
-n_ranking_periods = 2
-max_queries_per_period = 30
-[segmentation]
-n_segments = 2
-[sources.als]
-kind = "als"
-factors = 8
-iterations = 5
-"""
-)
-
-
 def test_the_segment_speaks_where_it_is_known_and_the_work_is_kept(
     small_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Even customers like even items: popularity within the found segment knows this, popularity in the shop does not."""
-    (tmp_path / "shop.toml").write_text(CONFIG)
+    (tmp_path / "shop.toml").write_text(QUICK)
     command = ["eval", "worth", str(small_shop), "--config", str(tmp_path / "shop.toml"), "--cuts", "1", "--shuffles", "1"]
     command += ["--lengths", "1", "--work", str(tmp_path / "work")]
 
