@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,5 +72,13 @@ def write_shop(folder: Path, interactions: Sequence[Mapping[str, Any]], items: S
 
 
 def load_shop(folder: Path, interactions: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]] | None = None) -> Dataset:
-    """`write_shop`, loaded."""
-    return Dataset.load(write_shop(folder, interactions, items))
+    """`write_shop`, loaded, its items numbered as they are listed."""
+    return as_listed(Dataset.load(write_shop(folder, interactions, items)))
+
+
+def as_listed(shop: Dataset) -> Dataset:
+    """The same shop with its items numbered in the order of the folder's table: any order will do, and this one is easy to read."""
+    items = pq.read_table(shop.folder / "items.parquet")
+    place = {item: number for number, item in enumerate(items["item_id"].to_pylist())}
+    places = np.array([place[item] for item in shop.item_ids.ids], np.int32)
+    return replace(shop, items=items, interactions=replace(shop.interactions, items=places[shop.interactions.items]))

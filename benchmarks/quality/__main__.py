@@ -23,7 +23,7 @@ rolling (completejourney, online_retail; any shop with --protocol rolling): at e
         the product's default settings, is asked once for each customer who bought in the four weeks after it; all purchases,
         discovery and the next basket, beside each source, EASE and two baselines, and with histories cut down to a few baskets
 
-Stages are kept in --work: a run that was stopped goes on where it was.
+Stages are kept in --work: a run that was stopped goes on where it was, and the seconds that are printed are of what this run made.
 """
 
 from __future__ import annotations

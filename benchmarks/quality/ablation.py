@@ -75,7 +75,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", required=True, help=f"{', '.join(SETS)}, or a folder: an imported shop, or tables of one")
     parser.add_argument("--customers", type=int, default=7000, help="asked, at most")
-    parser.add_argument("--negatives", type=int, default=100, help="candidates learnt from beside the wanted one, at most")
     parser.add_argument("--config", type=Path, default=SETTINGS, help="TOML file with a strategy and a ranker called 'next'")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the public data")
     parser.add_argument("--work", type=Path, default=Path(".quality-benchmark"), help="folder for shops and kept stages")
@@ -84,7 +83,7 @@ def main() -> None:
     try:
         dataset, config = open_counted(args.set, args.data, args.work, load_config(args.config))
         with steps() as progress:
-            known, asked = _rows(dataset, config, args.customers, args.negatives, args.work / "stages", progress)
+            known, asked = _rows(dataset, config, args.customers, args.work / "stages", progress)
             found = {part.name: _ndcg(known, asked, config, part, progress) for part in parts_of(config)}
     except RecsysError as error:
         parser.exit(1, f"{error}\n")
@@ -101,6 +100,8 @@ def parts_of(config: Config) -> list[Part]:
     for source in config.strategies[STRATEGY].sources:
         own = {f"{source}_score", f"{source}_rank", *(spec.name for spec in specs if spec.source == source)}
         parts.append(Part(f"source {source}", np.flatnonzero([name in own for name in names]), source))
+    told = {f"{source}_{what}" for source in config.strategies[STRATEGY].sources for what in ("score", "rank")} | {"n_sources"}
+    parts.append(Part("scores and ranks of candidates in their sources", np.flatnonzero([name in told for name in names])))
     for family, scopes in FAMILIES.items():
         own = {spec.name for spec in specs if spec.scope in scopes}
         parts.append(Part(family, np.flatnonzero([name in own for name in names])))
@@ -108,14 +109,16 @@ def parts_of(config: Config) -> list[Part]:
 
 
 def without(rows: Rows, part: Part, config: Config) -> Rows:
-    """The rows with the part's columns empty and without the candidates that nobody else proposed; queries with no wanted one left go."""
+    """The rows with the part's columns empty, less what else only a source knew: the candidates that nobody else proposed, and its vote
+    in how many did; queries with no wanted candidate left go."""
     features = np.array(rows.features)
     kept = np.ones(len(features), np.bool_)
-    if part.source is not None:
-        others = [f"{source}_rank" for source in config.strategies[STRATEGY].sources if source != part.source]
-        names = feature_names(config)
-        kept = np.isfinite(features[:, [names.index(name) for name in others]]).any(axis=1)
     features[:, part.columns] = np.nan
+    if part.source is not None:
+        names, sources = feature_names(config), config.strategies[STRATEGY].sources
+        n_sources = np.isfinite(features[:, [names.index(f"{source}_rank") for source in sources]]).sum(axis=1)
+        features[:, names.index("n_sources")] = n_sources
+        kept = n_sources > 0
     return _taken(replace(rows, features=features), kept)
 
 
@@ -138,10 +141,10 @@ def contributions(found: Mapping[str, Doubles]) -> dict[str, Interval]:
     return told
 
 
-def _rows(dataset: Dataset, config: Config, n: int, n_negatives: int, work: Path, progress: Progress) -> tuple[Rows, Asked]:
-    """What the ranker learns from, with fewer of the others, and all candidates of some of the customers asked."""
+def _rows(dataset: Dataset, config: Config, n: int, work: Path, progress: Progress) -> tuple[Rows, Asked]:
+    """What the ranker learns from, and all candidates of some of the customers asked."""
     split = split_by_position(dataset, config, HIDDEN["refit"], at_target=False)
-    known = _fewer(rows_by_position(split, config, STRATEGY, work=work, progress=progress).parted()[0], n_negatives)
+    known = rows_by_position(split, config, STRATEGY, work=work, progress=progress).parted()[0]
     trained = train_by_position(split, config, work=work, progress=progress)
     past, wanted = leave_last(dataset, dataset.event_codes(config.data.positive_events), HIDDEN["refit"], MIN_SEQUENCE)
     times = query_times(past, wanted, at_target=False)
@@ -150,17 +153,6 @@ def _rows(dataset: Dataset, config: Config, n: int, n_negatives: int, work: Path
     rng, n_processes = np.random.default_rng(SEED), config.training.n_threads
     rows = make_rows(trained.open, config, config.strategies[STRATEGY], queries, {}, Kept(ALL_CANDIDATES), rng, progress, n_processes)
     return known, Asked(rows.parted()[0], len(queries))
-
-
-def _fewer(rows: Rows, n_negatives: int) -> Rows:
-    """With at most so many unwanted candidates of each query."""
-    of_query = np.repeat(np.arange(len(rows.sizes)), rows.sizes)
-    order = np.lexsort((np.random.default_rng(SEED).random(len(of_query)), rows.labels == 0, of_query))
-    place = np.arange(len(order)) - np.repeat(np.cumsum(rows.sizes) - rows.sizes, rows.sizes)
-    wanted = np.add.reduceat(rows.labels, np.cumsum(rows.sizes) - rows.sizes, dtype=np.int64)
-    kept = np.zeros(len(order), np.bool_)
-    kept[order[place < np.repeat(wanted + n_negatives, rows.sizes)]] = True
-    return _taken(rows, kept)
 
 
 def _ndcg(known: Rows, asked: Asked, config: Config, part: Part, progress: Progress) -> Doubles:

@@ -26,7 +26,8 @@ HIDDEN = {"pure": 2, "refit": 1}
 
 @dataclass(frozen=True)
 class Measured:
-    """Ranks of one protocol, and what it cost: seconds to train and to ask, and the most memory that its processes had held by then."""
+    """Ranks of one protocol, and what it cost: seconds to train the engine and the rivals, and to ask; and the most memory that was held
+    by then. Stages that an earlier run or row left in the work folder take none."""
 
     ranks: Ranks
     training_seconds: float
@@ -56,21 +57,23 @@ def measure(
     times = query_times(past, wanted, at_target=at_target)
     then = time.perf_counter()
     ranks = ranks_of(Asked(trained, rivals, _without(past, known)), wanted, times, config.training.n_threads, progress)
-    return Measured(ranks, then - started, time.perf_counter() - then, _peak_mb())
+    return Measured(ranks, then - started, time.perf_counter() - then, _peak_mb(config.training.n_threads))
 
 
-def _peak_mb() -> float:
-    """The most that this process has held and the most that each of those it has begun, and that still run, held: an upper bound, in MB.
+def _peak_mb(n_processes: int) -> float:
+    """The most that this process has held, and the most that so many children held, in MB: an upper bound.
 
-    What they map together counts for each. Of others only Linux tells.
+    Of those that still run it is known of each; of those that have ended only what the largest held. What processes map together counts
+    for each. Of those that run only Linux tells.
     """
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    own, ended = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     children = " ".join(listed.read_text() for listed in Path("/proc/self/task").glob("*/children")).split()
     told = ""
     for child in children:
         with suppress(OSError):  # it has just ended
             told += Path(f"/proc/{child}/status").read_text()
-    return (own + sum(int(kilobytes) for kilobytes in re.findall(r"VmHWM:\s*(\d+)", told))) / 1024
+    running = sum(int(kilobytes) for kilobytes in re.findall(r"VmHWM:\s*(\d+)", told))
+    return (own + max(running, n_processes * ended)) / 1024
 
 
 def _without(past: Dataset, known: Dataset) -> Dataset:

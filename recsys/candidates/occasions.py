@@ -35,7 +35,7 @@ class Wanted:
 def wanted(resolved: ResolvedQuery, n: int, is_known: NDArray[np.bool_]) -> Wanted:
     """At most n items of a query that are known: the newest of the history, then what is looked at now, an occasion of its own.
 
-    Where only some items of an occasion fit, a hash of their numbers says which.
+    Where only some items of an occasion fit, their numbers say which, and those mean nothing.
     """
     context = np.unique(resolved.context[is_known[resolved.context]][:n])
     items, times = _newest(resolved, n - len(context), is_known)
@@ -73,13 +73,7 @@ def _newest(resolved: ResolvedQuery, n: int, is_known: NDArray[np.bool_]) -> tup
         return np.empty(0, np.int32), np.empty(0, "datetime64[us]")
     oldest = lines.times[known[min(2 * n, len(known)) - 1]]
     rows = known[lines.times[known] >= oldest]
-    rows = rows[np.lexsort((_hash(lines.items[rows]), lines.times[rows]))]
+    rows = rows[np.lexsort((lines.items[rows], lines.times[rows]))]
     items, times = lines.items[rows], lines.times[rows]
     is_first = np.append(True, (items[1:] != items[:-1]) | (times[1:] != times[:-1]))
     return items[is_first][-n:], times[is_first][-n:]
-
-
-def _hash(items: NDArray[np.integer]) -> NDArray[np.uint32]:
-    """A number for each item, none twice, in an order that has nothing to do with the order of items."""
-    mixed = (items.astype(np.uint32) + np.uint32(1)) * np.uint32(2654435761)  # odd factors and folding are one to one
-    return (mixed ^ (mixed >> np.uint32(15))) * np.uint32(2246822519)

@@ -31,7 +31,9 @@ class Dataset:
 
     interactions: sorted by time, see `Interactions`
     customers:    external ids of customers seen before `end`, in order of their first appearance; visitors without a customer id have none
-    items:        the items table of the shop folder, in the order of the item numbers
+    items:        the items table of the shop folder, in the order of the item numbers, which means nothing: of equal scores the lower
+                  number goes first all over this package, and a shop's own order may know what sold later (many exports are written best
+                  sellers first, or by first sale)
     event_names:  name of each event code
     folder:       the shop folder, for tables that are read on demand
     end:          nothing at or after this time is in here; NaT = open
@@ -57,7 +59,7 @@ class Dataset:
             if not (folder / f"{name}.parquet").is_file():
                 raise DataError(f"{folder} has no {name}.parquet; make the folder with `segrec import` (see `segrec import --help`)")
         try:
-            items = pq.read_table(folder / "items.parquet")
+            items = _in_no_order(pq.read_table(folder / "items.parquet"))
             interactions, customers, event_names = _Encoder(items["item_id"]).read(folder / "interactions.parquet")
         except (pa.ArrowException, OSError, KeyError) as error:
             raise DataError(f"{folder} cannot be read: {error}; make it again with `segrec import`") from error
@@ -173,6 +175,14 @@ class Dataset:
     def __repr__(self) -> str:
         span = f"{aware(self.interactions.times[0])} to {aware(self.interactions.times[-1])}" if len(self.interactions) else "empty"
         return f"Dataset({len(self.interactions):,} interactions, {len(self.customers):,} customers, {len(self.items):,} items, {span})"
+
+
+def _in_no_order(items: pa.Table) -> pa.Table:
+    """The rows by a hash of the item's id: the same order wherever a row stood, and whichever others there are."""
+    import pandas as pd  # a server reads no dataset
+
+    ids = items["item_id"].cast(pa.string()).to_numpy()
+    return items.take(np.lexsort((ids, pd.util.hash_array(ids, categorize=False))))
 
 
 class _Encoder:

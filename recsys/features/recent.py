@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.protocols import ResolvedQuery
-from recsys.types import Floats, Ints, Times
+from recsys.types import Floats, History, Times
 
 
 def newest_lines(resolved: ResolvedQuery) -> NDArray[np.intp]:
     """Rows of a query's positives, the newest of each item; found once for all who ask."""
-    return resolved.once(newest_of_each, lambda: newest_of_each(resolved.positives.items))
+    return resolved.once(newest_of_each, lambda: newest_of_each(resolved.positives))
 
 
-def newest_of_each(items: Ints) -> NDArray[np.intp]:
-    """Rows of the first line of each item, in their order."""
-    _, first = np.unique(items, return_index=True)
-    return np.sort(first)
+def newest_of_each(lines: History) -> NDArray[np.intp]:
+    """Rows of the newest line of each item, newest first; those of one time by item number, which means nothing."""
+    items, first = np.unique(lines.items, return_index=True)
+    return first[np.lexsort((items, -lines.times[first].astype(np.int64)))]
 
 
 def places(times: Times) -> Floats:

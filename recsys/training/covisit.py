@@ -60,10 +60,13 @@ def strongest_links(
 
 
 def _units(lines: Interactions, n_items: int, config: CovisitConfig) -> tuple[NDArray[np.intp], Ints]:
-    """Rows that take part and the unit of each: of the last `max_unit` rows of a unit the newest of every item."""
+    """Rows that take part and the unit of each: of the last `max_unit` rows of a unit the newest of every item.
+
+    Of rows of one time item numbers say which are the last, for their order in the shop's files means nothing.
+    """
     keys = lines.baskets if config.unit == "basket" else lines.customers
-    newest_first = np.flatnonzero(keys >= 0)[::-1]
-    order = newest_first[np.argsort(keys[newest_first], kind="stable")]
+    known = np.flatnonzero(keys >= 0)
+    order = known[np.lexsort((lines.items[known], -lines.times[known].astype(np.int64), keys[known]))]
     starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
     position = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     rows = order[position < config.max_unit]

@@ -28,7 +28,7 @@ from recsys.training.lambdamart import fit_lambdamart
 from recsys.training.leaks import check_leaks, check_times
 from recsys.training.mentions import mentions_part
 from recsys.training.parts import AsOf, BundleParts, Fitter, Seen
-from recsys.training.reading import Reading, fit_reading, fit_review_weights
+from recsys.training.reading import Reading, fit_reading, fit_review_weights, tuned_folder
 from recsys.training.rows import Kept, Rows, make_rows
 from recsys.training.runner import answering, library_versions
 from recsys.training.shift import population_stability, sample_features
@@ -203,11 +203,12 @@ def train_by_position(split: Split, config: Config, *, work: Path, progress: Pro
     """A bundle of a split by position: to be opened and measured, never written, never served.
 
     By position nobody's past ends at one time, so nothing that describes customers as of a time is fitted: no profiles, segments or
-    tiers, and no reviews are read.
+    tiers; no reviews are read, and no trunk is fine-tuned.
 
     Raises:
+        ConfigError: the configuration asks for fine-tuning.
         DataError: no ranking query has a wanted item among its candidates.
-        LeakError: a source knew the ranker's labels.
+        LeakError: a source knew the ranker's labels, or the trunk was fine-tuned on what came after a query.
     """
     end = split.known.interactions.times[-1] + JUST_AFTER
     with alone(work), limit_threads(config.training.n_threads):
@@ -218,11 +219,7 @@ def train_by_position(split: Split, config: Config, *, work: Path, progress: Pro
 
 
 def rows_by_position(split: Split, config: Config, ranker: str, *, work: Path, progress: Progress = silent) -> Rows:
-    """The rows that `train_by_position` trains a ranker on, of all periods, one after the other.
-
-    Raises:
-        LeakError: a source knew the ranker's labels.
-    """
+    """The rows that `train_by_position` trains a ranker on, of all periods, one after the other. Raises as that does."""
     end = split.known.interactions.times[-1] + JUST_AFTER
     with alone(work), limit_threads(config.training.n_threads):
         fitter = Fitter(config, Stages(work, progress))
@@ -232,6 +229,12 @@ def rows_by_position(split: Split, config: Config, ranker: str, *, work: Path, p
 
 def _fit_by_position(split: Split, fitter: Fitter, end: np.datetime64) -> tuple[Path, Path, list[Places]]:
     """Profiles of nobody, the texts, and the parts of each period."""
+    if fitter.config.finetune.n_steps:
+        raise ConfigError(
+            f"finetune.n_steps is {fitter.config.finetune.n_steps}, but by position there is no time before which everything is known, and "
+            "reviews are of all times; set it to 0"
+        )
+    tuned_folder(fitter.config.text.trunk, min((query.time for period in split.periods for query in period.queries), default=end))
     texts = fitter.texts(split.known, load_encoder(fitter.config.text, fitter.config.training.n_threads), NO_REVIEWS)
     nobody = fitter.run("nobody", {"at": str(end)}, lambda folder: Profiles.nobody(end).save(folder))
     ends = [AsOf(period.known, period.start, None, nobody, texts, Seen(period.seen, nobody)) for period in split.periods]

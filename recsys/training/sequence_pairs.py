@@ -42,7 +42,7 @@ def sequence_pairs(lines: Interactions, weights: Floats, n_items: int, config: C
 def _placed(
     lines: Interactions, n_items: int, max_unit: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
-    """The newest `max_unit` first purchases of each customer, oldest first.
+    """The newest `max_unit` first purchases of each customer, oldest first; those of one time by item number, which means nothing.
 
     Returns:
         rows of the lines; the place of each in its customer's sequence, items of one time sharing their mean; how many share it; and a
@@ -50,8 +50,8 @@ def _placed(
     """
     known = np.flatnonzero(lines.customers >= 0)
     pairs = lines.customers[known].astype(np.int64) * n_items + lines.items[known]
-    rows = np.sort(known[np.unique(pairs, return_index=True)[1]])
-    rows = rows[np.argsort(lines.customers[rows], kind="stable")]
+    rows = known[np.unique(pairs, return_index=True)[1]]
+    rows = rows[np.lexsort((lines.items[rows], lines.times[rows], lines.customers[rows]))]
     ends = np.append(lines.customers[rows[1:]] != lines.customers[rows[:-1]], True) if len(rows) else np.zeros(0, np.bool_)
     last = np.flatnonzero(ends)
     from_end = np.repeat(last, np.diff(last, prepend=-1)) - np.arange(len(rows))

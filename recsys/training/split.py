@@ -111,8 +111,8 @@ def split_by_position(dataset: Dataset, config: Config, n_hidden: int, *, at_tar
     """Leave-one-out: the ranker learns the item before the last `n_hidden` of each customer, the shipped sources know all but those.
 
     With n_hidden = 2 the item next to the last trains nothing (the protocol called pure), with 1 only the last one is unseen (refit).
-    Customers with fewer than MIN_SEQUENCE distinct items are known as they are, and ask nothing. With more than one ranking period it
-    learns the items before that one too, of whoever has two or more left, each with sources that know what was before it.
+    Customers with fewer than MIN_SEQUENCE distinct items are known as they are, and ask nothing of that period. With more than one ranking
+    period it learns the item before, too, of whoever has two or more left, with sources that know what was before it, and so on.
 
     Args:
         at_target: whether a query is asked at the time of the item that it wants, or just after what the customer bought before it

@@ -12,7 +12,7 @@ from ring import SETTINGS, write_ring
 from benchmarks.quality import ablation
 from benchmarks.quality.ablation import Asked, Part, parts_of, placed, without
 from recsys.config import Config, load_config
-from recsys.features.spec import feature_names
+from recsys.features.spec import feature_names, feature_specs
 from recsys.training.rows import Rows
 
 
@@ -41,6 +41,21 @@ def test_a_source_goes_with_what_only_it_proposed_and_with_all_that_it_said(conf
     left = without(rows, order, config)
     assert np.isnan(left.features[:, order.columns]).all()
     assert (left.labels.tolist(), left.sizes.tolist(), left.customers.tolist()) == ([1, 0], [2], [0])  # the second's wanted one is gone
+
+
+def test_a_source_that_is_left_out_has_no_vote(config: Config) -> None:
+    rows = rows_of(config, [(1, 2), (2, np.nan), (np.nan, 1)], [1, 0, 0], [3])
+    order = next(part for part in parts_of(config) if part.source == "order")
+    assert without(rows, order, config).features[:, feature_names(config).index("n_sources")].tolist() == [1, 1]
+
+
+def test_scores_and_ranks_are_a_family_and_leave_the_candidates(config: Config) -> None:
+    rows = rows_of(config, [(1, 2), (2, np.nan)], [1, 0], [2])
+    family = next(part for part in parts_of(config) if part.name.startswith("scores and ranks"))
+    told = {feature_names(config)[column] for column in family.columns}
+    assert told >= {"order_rank", "order_score", "sales_rank", "sales_score", "n_sources"}
+    assert not told & {spec.name for spec in feature_specs(config)}
+    assert len(without(rows, family, config).labels) == 2
 
 
 def test_without_nothing_all_stays(config: Config) -> None:

@@ -12,6 +12,7 @@ import pytest
 from handmade import asked, history, profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lines import as_listed
 from world import END, N_CUSTOMERS, N_ITEMS, NEVER_BOUGHT
 
 from recsys.bundle import Histories, load_source
@@ -25,6 +26,7 @@ from recsys.source_config import (
     AlsConfig,
     ContentConfig,
     CovisitConfig,
+    EaseConfig,
     IndexConfig,
     PopularConfig,
     RepurchaseConfig,
@@ -34,6 +36,7 @@ from recsys.source_config import (
 from recsys.text.index import VectorIndex
 from recsys.training.als import fit_als
 from recsys.training.covisit import fit_covisit
+from recsys.training.ease import fit_ease
 from recsys.training.sequence import fit_sequence
 from recsys.types import Flags, Floats, Scored, aware
 
@@ -46,10 +49,12 @@ KINDS: dict[str, SourceConfig] = {
     "als": AlsConfig(kind="als", factors=6, iterations=3),
     "bought in one basket": CovisitConfig(kind="covisit"),
     "bought by one customer": CovisitConfig(kind="covisit", unit="customer"),
+    "bought one after the other": CovisitConfig(kind="covisit", unit="sequence"),
+    "ease": EaseConfig(kind="ease"),
     "content": ContentConfig(kind="content"),
     "sequence": SequenceConfig(kind="sequence", dim=16, n_blocks=1, n_epochs=12, batch_items=400, learning_rate=0.01),
 }
-PERSONAL = ("repurchase", "als", "bought in one basket", "bought by one customer", "content", "sequence")
+PERSONAL = tuple(kind for kind in KINDS if not kind.startswith("popular"))
 """Kinds that know nothing of a stranger."""
 ALL = np.ones(N_ITEMS, np.bool_)
 NOTHING = int(NEVER_BOUGHT[1:])
@@ -77,6 +82,8 @@ def fit_one(config: SourceConfig, shop: Dataset) -> CandidateSource:
         return fit_als(lines, N_CUSTOMERS, N_ITEMS, END, config, IndexConfig(), seed=1, n_threads=1)
     if isinstance(config, CovisitConfig):
         return fit_covisit(lines, N_ITEMS, END, config)
+    if isinstance(config, EaseConfig):
+        return fit_ease(lines, N_ITEMS, END, config, n_threads=1)
     if isinstance(config, ContentConfig):
         return build_content(item_texts(), np.bincount(lines.items, minlength=N_ITEMS).astype(np.float32), config)
     if isinstance(config, SequenceConfig):
@@ -87,18 +94,24 @@ def fit_one(config: SourceConfig, shop: Dataset) -> CandidateSource:
 
 
 @pytest.fixture(scope="module")
-def sources(small_dataset: Dataset) -> dict[str, CandidateSource]:
-    return {kind: fit_one(config, small_dataset) for kind, config in KINDS.items()}
+def shop(small_dataset: Dataset) -> Dataset:
+    """The small shop, item i7 being number 7."""
+    return as_listed(small_dataset)
 
 
 @pytest.fixture(scope="module")
-def ask(small_dataset: Dataset) -> Ask:
+def sources(shop: Dataset) -> dict[str, CandidateSource]:
+    return {kind: fit_one(config, shop) for kind, config in KINDS.items()}
+
+
+@pytest.fixture(scope="module")
+def ask(shop: Dataset) -> Ask:
     """A query of customer c0, c1, ... at the end of the data."""
-    histories = Histories.of_interactions(small_dataset.interactions, N_CUSTOMERS)
+    histories = Histories.of_interactions(shop.interactions, N_CUSTOMERS)
 
     def ask_for(customer: int) -> ResolvedQuery:
         who = profile(segment=("even", "odd")[customer % 2], tier=("low", "medium")[customer % 2])
-        number = small_dataset.customers.number(f"c{customer}")
+        number = shop.customers.number(f"c{customer}")
         assert number is not None
         return replace(asked(histories.of(number), who=who, customer_id=f"c{customer}", time=aware(END)), time=END)
 
@@ -162,11 +175,9 @@ def test_save_and_load_change_no_answer(kind: str, sources: dict[str, CandidateS
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "repurchase"])
-def test_equal_seeds_and_data_give_equal_files(
-    kind: str, sources: dict[str, CandidateSource], small_dataset: Dataset, tmp_path: Path
-) -> None:
+def test_equal_seeds_and_data_give_equal_files(kind: str, sources: dict[str, CandidateSource], shop: Dataset, tmp_path: Path) -> None:
     sources[kind].save(tmp_path / "one")  # type: ignore[attr-defined]
-    fit_one(KINDS[kind], small_dataset).save(tmp_path / "two")  # type: ignore[attr-defined]
+    fit_one(KINDS[kind], shop).save(tmp_path / "two")  # type: ignore[attr-defined]
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert files
     for name in files:

@@ -131,6 +131,15 @@ def test_the_order_of_lines_of_one_time_means_nothing() -> None:
         assert links(mine, item) == pytest.approx(links(theirs, item))
 
 
+@pytest.mark.parametrize("unit", ["customer", "sequence"])
+def test_neither_does_it_where_only_some_lines_of_one_time_count(unit: str) -> None:
+    first, second = [(3, 0, item) for item in (0, 1, 2, 3)], [(3, 0, item) for item in (3, 1, 0, 2)]
+    mine, theirs = (fit(interactions((9, 0, 0), *lines), unit=unit, max_unit=3) for lines in (first, second))
+    found = [links(mine, item) for item in range(4)]
+    assert found == [links(theirs, item) for item in range(4)]
+    assert any(found)
+
+
 def test_seeds_further_back_count_less() -> None:
     source = in_sequence(seed_half_life_items=1, seed_half_life_days=1e9)
     past = history((1, 0), (2, 3))  # 0 is the newest, 3 one place back

@@ -16,6 +16,13 @@ def test_seeds_are_the_context_then_the_newest_distinct_items() -> None:
     assert weights.tolist() == pytest.approx([1.25, 1.25, 1, 0.25])  # as much as the history together
 
 
+def test_which_of_one_time_are_seeds_does_not_depend_on_how_the_shop_wrote_them() -> None:
+    one, other = history((0, 4), (10, 7), (10, 5), (10, 6)), history((0, 4), (10, 6), (10, 7), (10, 5))
+    found = [seeds(asked(past), n=3, half_life_days=10)[0].tolist() for past in (one, other)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
+
+
 def test_a_stranger_has_no_seeds() -> None:
     items, weights = seeds(asked(), n=3, half_life_days=10)
     assert items.dtype == np.int32

@@ -34,6 +34,18 @@ def test_rows_are_sorted_by_time_and_rows_of_one_time_keep_their_order(tmp_path:
     assert [ids[item] for item in shop.interactions.items] == ["e", "b", "c", "d", "a"]
 
 
+def test_where_an_item_stands_in_the_shops_table_does_not_matter(tmp_path: Path) -> None:
+    names = [f"i{n:03}" for n in range(200)]
+    rows = [bought(name, day) for day, name in enumerate(names)]
+    shops = [
+        Dataset.load(write_shop(tmp_path / str(number), rows, [{"item_id": name, "title": name} for name in order]))
+        for number, order in enumerate([names, names[::-1]])
+    ]
+    assert shops[0].item_ids.ids == shops[1].item_ids.ids
+    assert shops[0].interactions.items.tolist() == shops[1].interactions.items.tolist()
+    assert abs(np.corrcoef(np.arange(200), shops[0].interactions.items)[0, 1]) < 0.2
+
+
 def test_numbers_come_as_they_are_and_what_is_missing_is_nan(tmp_path: Path) -> None:
     rows = [bought("tea", 0, quantity=3, value=4.5), bought("tea", 1, quantity=-1), bought("tea", 2, value=0.0)]
     lines = load_shop(tmp_path, rows).interactions

@@ -176,8 +176,11 @@ def test_single_and_batch_searches_agree(kind: IndexKind) -> None:
     for flags in (None, eligible):
         rows, scores = index_of(kind).search(QUERIES, 30, flags)
         alone = [index_of(kind).search(query[None, :], 30, flags) for query in QUERIES]
-        np.testing.assert_array_equal(rows, np.concatenate([found for found, _ in alone]))
         np.testing.assert_allclose(scores, np.concatenate([found for _, found in alone]), atol=1e-6)
+        close = np.abs(np.diff(scores, axis=1)) < 1e-6  # products of many vectors at once are added up in another order than those of one
+        may_change_places = np.pad(close, ((0, 0), (0, 1))) | np.pad(close, ((0, 0), (1, 0)))
+        assert ((rows == np.concatenate([found for found, _ in alone])) | may_change_places).all()
+        assert may_change_places.mean() < 0.01
 
 
 @pytest.mark.parametrize("kind", KINDS)

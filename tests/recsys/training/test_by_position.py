@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from recsys.config import Config, parse_config
 from recsys.data.dataset import Dataset
 from recsys.data.leave_last import leave_last
 from recsys.engine import Engine, Snapshot
-from recsys.errors import DataError, LeakError
+from recsys.errors import ConfigError, DataError, LeakError
+from recsys.text.finetune import REPORT
 from recsys.training.pipeline import rows_by_position, train_by_position, train_on
 from recsys.training.split import JUST_AFTER, split_by_position
 from recsys.types import Query, aware
@@ -113,6 +115,21 @@ def test_it_answers_and_nobody_has_a_segment(trained: Bundle) -> None:
 def test_it_can_be_trained_twice_with_the_same_result(small_dataset: Dataset, config: Config, trained: Bundle, tmp_path: Path) -> None:
     again = train_by_position(split_by_position(small_dataset, config, 2, at_target=False), config, work=tmp_path).open()
     assert again.rankers["next"].model == trained.rankers["next"].model  # type: ignore[attr-defined]
+
+
+def test_no_trunk_is_fine_tuned(small_dataset: Dataset, config: Config, tmp_path: Path) -> None:
+    tuning = config.model_copy(update={"finetune": config.finetune.model_copy(update={"n_steps": 10})})
+    with pytest.raises(ConfigError, match="n_steps is 10, but by position"):
+        train_by_position(split_by_position(small_dataset, tuning, 2, at_target=False), tuning, work=tmp_path)
+
+
+def test_a_trunk_that_knew_the_answers_is_refused(small_dataset: Dataset, config: Config, tmp_path: Path) -> None:
+    split = split_by_position(small_dataset, config, 2, at_target=False)
+    first = min(query.time for period in split.periods for query in period.queries)
+    (tmp_path / REPORT).write_text(json.dumps({"known_until": str(first + JUST_AFTER)}))
+    tuned = config.model_copy(update={"text": config.text.model_copy(update={"trunk": str(tmp_path)})})
+    with pytest.raises(LeakError, match="would know the answers"):
+        train_by_position(split, tuned, work=tmp_path / "work")
 
 
 def test_it_is_never_written(small_dataset: Dataset, config: Config, tmp_path: Path) -> None:
