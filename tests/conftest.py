@@ -28,6 +28,11 @@ SMALL = {
 """Settings that train the small shop within seconds."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that it does not run alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def small_config() -> Config:
     return parse_config(json.loads(json.dumps(SMALL)), "tests")

@@ -17,6 +17,7 @@ from google.protobuf import json_format
 
 from recsys.config import Config, parse_config
 from recsys.data.schema import TABLES
+from segrec.cli import main
 from serving.pb.recsys.v1 import recommender_pb2 as pb
 
 ROOT = Path(__file__).parent.parent
@@ -107,13 +108,16 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_every_segrec_option_of_the_pages_exists() -> None:
+def test_every_segrec_option_of_the_pages_exists(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     groups = "eval|segment|text|synthetic"
     commands = {tuple(words.split()) for words in re.findall(rf"segrec ((?:{groups}) [a-z-]+|(?!(?:{groups})\b)[a-z]+)\b", text)}
     assert {("train",), ("eval", "gate"), ("segment", "fit")} <= commands
     for words in commands:
-        known = run([sys.executable, "-c", "from segrec.cli import main; main()", *words, "--help"], ROOT)
+        monkeypatch.setattr("sys.argv", ["segrec", *words, "--help"])
+        with pytest.raises(SystemExit):
+            main()
+        known = capsys.readouterr().out
         for line in re.findall(rf"segrec {' '.join(words)}\b[^`\n]*", text):
             assert [option for option in re.findall(r"--[a-z-]+", line) if option not in known] == [], line
 

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
 SMALLER = {"--customers 1000 --items 500": "--customers 250 --items 100", " --customer c936": "", "--customers 400": "--customers 60"}
 """The same commands in less time: what the tour says, and what is run."""
 
 
+@pytest.mark.slow
 def test_every_command_of_the_tour_runs_and_shows_what_the_tour_shows(tmp_path: Path) -> None:
     commands = "".join(re.findall(r"^<!-- tour -->\n```sh\n(.*?)^```$", TOUR, re.MULTILINE | re.DOTALL))
     for shown, run in SMALLER.items():

@@ -52,6 +52,9 @@ FEW = 50
 Scores = dict[tuple[str, str], Score]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def config() -> Config:
     settings = json.loads(json.dumps(SMALL))
