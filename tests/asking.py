@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from world import DAY, END, N_ITEMS, NOT_RECOMMENDABLE, OUT_OF_STOCK
+from world import DAY, END, N_ITEMS, NOT_RECOMMENDABLE, NUMBER, OUT_OF_STOCK
 
 from recsys.bundle import Bundle
 from recsys.config import parse_config
@@ -36,7 +36,7 @@ def ask(k: int = 10, customer: str | None = "c4", time: dt.datetime = NOW, **que
 
 def bought(items: Sequence[str], time: np.datetime64, event: int = PURCHASE) -> History:
     n = len(items)
-    numbers = np.array([int(item[1:]) for item in items], np.int32)
+    numbers = np.array([NUMBER[item] for item in items], np.int32)
     return History(numbers, np.full(n, event, np.int8), np.full(n, time), np.ones(n, np.float32))
 
 

@@ -13,8 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys.data.dataset import in_no_order
+
 N_CUSTOMERS = 80
 N_ITEMS = 64
+ITEM_IDS = tuple(in_no_order(pa.table({"item_id": [f"i{n}" for n in range(N_ITEMS)]}))["item_id"].to_pylist())
+"""Ids of the items, by the number that the data give them."""
+NUMBER = {id_: number for number, id_ in enumerate(ITEM_IDS)}
 N_DAYS = 170
 DAY = np.timedelta64(1, "D")
 START = np.datetime64("2024-01-01T00:00:00", "us")

@@ -59,7 +59,7 @@ class Dataset:
             if not (folder / f"{name}.parquet").is_file():
                 raise DataError(f"{folder} has no {name}.parquet; make the folder with `segrec import` (see `segrec import --help`)")
         try:
-            items = _in_no_order(pq.read_table(folder / "items.parquet"))
+            items = in_no_order(pq.read_table(folder / "items.parquet"))
             interactions, customers, event_names = _Encoder(items["item_id"]).read(folder / "interactions.parquet")
         except (pa.ArrowException, OSError, KeyError) as error:
             raise DataError(f"{folder} cannot be read: {error}; make it again with `segrec import`") from error
@@ -177,7 +177,7 @@ class Dataset:
         return f"Dataset({len(self.interactions):,} interactions, {len(self.customers):,} customers, {len(self.items):,} items, {span})"
 
 
-def _in_no_order(items: pa.Table) -> pa.Table:
+def in_no_order(items: pa.Table) -> pa.Table:
     """The rows by a hash of the item's id: the same order wherever a row stood, and whichever others there are."""
     import pandas as pd  # a server reads no dataset
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handmade import interactions
-from world import END, N_ITEMS, NEVER_BOUGHT
+from world import END, N_ITEMS, NEVER_BOUGHT, NUMBER
 
 from recsys.bundle import MANIFEST, Bundle, Histories, manifest_sha256, read_manifest, sha256
 from recsys.engine import Engine, Snapshot
@@ -53,21 +53,24 @@ def only(*items: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 
 
 def test_the_last_resort_is_the_most_bought_of_what_is_eligible(loaded_bundle: Bundle) -> None:
-    never = int(NEVER_BOUGHT[1:])
+    never = NUMBER[NEVER_BOUGHT]
+    others = [NUMBER[item] for item in ("i40", "i2", "i10")]
     bought = np.bincount(loaded_bundle.histories.lines.items, minlength=N_ITEMS)
-    assert loaded_bundle.last_resort(only(never, 40, 2, 10), 3).items.tolist() == sorted([40, 2, 10], key=lambda item: -bought[item])
+    assert loaded_bundle.last_resort(only(never, *others), 3).items.tolist() == sorted(others, key=lambda item: -bought[item])
     assert loaded_bundle.last_resort(only(never), 5).items.tolist() == [never]
     assert len(loaded_bundle.last_resort(only(), 5)) == 0
-    scores = loaded_bundle.last_resort(only(never, 40), 2).scores
+    scores = loaded_bundle.last_resort(only(never, others[0]), 2).scores
     assert scores[0] > scores[1] > 0
 
 
 def test_what_was_only_looked_at_is_not_bought(loaded_bundle: Bundle) -> None:
     lines = loaded_bundle.histories.lines
-    looked = np.where(lines.items == 0, VIEW, lines.events).astype(np.int8)
+    some = [NUMBER[item] for item in ("i0", "i2", "i4")]
+    first = some[0]
+    looked = np.where(lines.items == first, VIEW, lines.events).astype(np.int8)
     bundle = replace(loaded_bundle, histories=replace(loaded_bundle.histories, lines=replace(lines, events=looked)))
-    assert loaded_bundle.last_resort(only(0, 2, 4), 3).items[0] == 0
-    assert bundle.last_resort(only(0, 2, 4), 3).items[-1] == 0
+    assert loaded_bundle.last_resort(only(*some), 3).items[0] == first
+    assert bundle.last_resort(only(*some), 3).items[-1] == first
 
 
 # files that are as the manifest says, but of no use

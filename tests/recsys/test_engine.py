@@ -26,7 +26,7 @@ from asking import (
     with_strategy,
 )
 from handmade import scored
-from world import END, N_ITEMS, OUT_OF_STOCK, THINGS
+from world import END, ITEM_IDS, N_ITEMS, NUMBER, OUT_OF_STOCK, THINGS
 
 from recsys.bundle import Bundle
 from recsys.config import parse_config
@@ -122,7 +122,7 @@ def test_a_customer_who_bought_everything_discovers_nothing_but_still_has_a_home
 
 def test_discovery_shows_only_what_is_new(engine: Engine, plain: Snapshot) -> None:
     for customer in ("c4", "c7"):
-        known = {f"i{item}" for item in engine.bundle.history(customer).items}
+        known = {ITEM_IDS[item] for item in engine.bundle.history(customer).items}
         answer = engine.recommend(ask(customer=customer, strategy="discovery"), plain)
         assert_sound(answer)
         assert len(answer.items) == 10
@@ -134,7 +134,7 @@ def test_where_no_source_knows_anything_the_most_bought_items_answer(engine: Eng
     answer = engine.recommend(ask(k=5, customer=None), snapshot)
     counts = np.bincount(engine.bundle.histories.lines.items, minlength=N_ITEMS)
     assert_sound(answer)
-    assert answer.item_ids == tuple(f"i{item}" for item in np.argsort(-counts, kind="stable")[:5])
+    assert answer.item_ids == tuple(ITEM_IDS[item] for item in np.argsort(-counts, kind="stable")[:5])
     assert reasons(answer) == {ReasonCode.LAST_RESORT}
     assert answer.trace.degraded == ()
 
@@ -149,11 +149,11 @@ def test_a_short_proposal_is_followed_by_the_most_bought_of_the_rest(engine: Eng
 
 
 def test_with_one_eligible_item_the_answer_is_that_item(engine: Engine, plain: Snapshot) -> None:
-    for left in range(0, N_ITEMS - 2, 7):
+    for left in [NUMBER[item] for item in SHOWN[::7]]:
         others = np.delete(np.arange(N_ITEMS, dtype=np.int32), left)
         for strategy in ("home", "discovery"):
             answer = engine.recommend(ask(customer="new here", strategy=strategy), plain.without(others))
-            assert answer.item_ids == (f"i{left}",)
+            assert answer.item_ids == (ITEM_IDS[left],)
     assert engine.recommend(ask(), plain.without(np.arange(N_ITEMS, dtype=np.int32))).items == ()
 
 
@@ -181,7 +181,7 @@ def test_price_bounds_read_the_last_price_before_the_bundle(engine: Engine, plai
     prices = engine.bundle.catalogue.prices
     answer = engine.recommend(ask(k=50, filters=Filters(min_price=4.0, max_price=6.0)), plain)
     assert_sound(answer)
-    assert set(answer.item_ids) == {item for item in SHOWN if 4.0 <= prices[int(item[1:])] <= 6.0}
+    assert set(answer.item_ids) == {item for item in SHOWN if 4.0 <= prices[NUMBER[item]] <= 6.0}
 
 
 def test_filters_that_nothing_matches_give_an_empty_list(engine: Engine, plain: Snapshot) -> None:
@@ -195,7 +195,7 @@ def test_no_more_than_so_many_of_one_kind(engine: Engine, plain: Snapshot, attri
     snapshot = with_strategy(plain, sources={"popular": 100, "content": 60}, max_per={attribute: limit})
     answer = engine.recommend(ask(k=60), snapshot)
     codes = engine.bundle.catalogue.codes(attribute)
-    counts = Counter(int(codes[int(id_[1:])]) for id_ in answer.item_ids)
+    counts = Counter(int(codes[NUMBER[id_]]) for id_ in answer.item_ids)
     assert_sound(answer)
     assert max(count for code, count in counts.items() if code >= 0) <= limit
     assert sum(code >= 0 for code in counts) == distinct
@@ -354,7 +354,7 @@ def test_features_explain_the_items_in_their_order(engine: Engine, plain: Snapsh
     resolved, _ = engine.resolve(answer.query, plain)
     for item, rank in zip(answer.items, repurchase, strict=True):
         if np.isfinite(rank):
-            assert int(item.item_id[1:]) in resolved.positives.items
+            assert NUMBER[item.item_id] in resolved.positives.items
 
 
 def test_the_source_that_ranked_an_item_best_gives_its_first_reason(loaded_bundle: Bundle, plain: Snapshot) -> None:
@@ -363,7 +363,7 @@ def test_the_source_that_ranked_an_item_best_gives_its_first_reason(loaded_bundl
     answer = engine.recommend(ask(k=2), with_strategy(plain, sources={"popular": 9, "als": 9}))
     first, second = ReasonCode.POPULAR, ReasonCode.SIMILAR_CUSTOMERS
     said = {item.item_id: [reason.code for reason in item.reasons] for item in answer.items}
-    assert said == {"i2": [first, second], "i4": [second, first]}
+    assert said == {ITEM_IDS[2]: [first, second], ITEM_IDS[4]: [second, first]}
 
 
 def test_a_reason_is_given_once(loaded_bundle: Bundle, plain: Snapshot) -> None:

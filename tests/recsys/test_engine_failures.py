@@ -21,7 +21,7 @@ from asking import (
     with_strategy,
 )
 from handmade import scored
-from world import N_ITEMS
+from world import ITEM_IDS, N_ITEMS, NOT_RECOMMENDABLE, NUMBER
 
 from recsys.bundle import MANIFEST, Bundle, manifest_sha256, sha256
 from recsys.engine import Engine, Snapshot
@@ -34,7 +34,7 @@ from recsys.types import ReasonCode, Scored
         (Fake(Scored.empty(), OSError("the disk is gone")), "source als: OSError: the disk is gone"),
         (Fake(scored((2, np.nan), (4, 1.0))), "source als: scores are not finite"),
         (Fake(scored((2, np.inf))), "source als: scores are not finite"),
-        (Fake(scored((62, 3.0), (4, 1.0))), "source als: it proposed what is not eligible"),
+        (Fake(scored((NUMBER[NOT_RECOMMENDABLE], 3.0), (4, 1.0))), "source als: it proposed what is not eligible"),
         (Fake(scored((N_ITEMS, 3.0))), "source als: IndexError"),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_source_that_cannot_say_why_still_proposes(loaded_bundle: Bundle, plai
     mute = Fake(scored((2, 3.0), (4, 1.0)), problem_because=KeyError("lost"))
     answer = with_sources(loaded_bundle, {"popular": mute}).recommend(ask(k=2), with_strategy(plain))
     assert_sound(answer)
-    assert answer.item_ids == ("i2", "i4")
+    assert answer.item_ids == (ITEM_IDS[2], ITEM_IDS[4])
     assert answer.trace.degraded == ("reasons of source popular: KeyError: 'lost'",)
     assert reasons(answer) == {ReasonCode.POPULAR}
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from asking import FakeRanker, Patience, ask, assert_sound, with_strategy
 from handmade import asked, catalogue, days_ago, history, profile
+from world import NUMBER
 
 from recsys.bundle import Bundle
 from recsys.config import Config, RankerConfig, parse_config
@@ -318,7 +319,7 @@ def test_every_reason_of_the_trained_ranker_is_true(engine: Engine, plain: Snaps
             assert strengths == sorted(strengths, reverse=True)
             assert all(0 < strength <= 1 for strength in strengths)
             for reason in item.reasons:
-                assert _holds(reason, int(item.item_id[1:]), history, answer, engine), (reason, item)
+                assert _holds(reason, NUMBER[item.item_id], history, answer, engine), (reason, item)
         found |= codes(answer)
     assert ReasonCode.BOUGHT_BEFORE in found
     assert len(found) > 3
@@ -328,10 +329,10 @@ def _holds(reason: Reason, item: int, history: np.ndarray, answer: Recommendatio
     shop = engine.bundle.catalogue
     if reason.code is ReasonCode.BOUGHT_BEFORE:
         assert reason.because_item_id is not None
-        seed = int(reason.because_item_id[1:])
+        seed = NUMBER[reason.because_item_id]
         return seed in history and (seed == item or shop.groups[seed] == shop.groups[item] >= 0)
     if reason.because_item_id is not None:
-        return int(reason.because_item_id[1:]) in history
+        return NUMBER[reason.because_item_id] in history
     if reason.code is ReasonCode.SAME_BRAND:
         return reason.name == shop.brand_names[shop.brands[item]] and shop.brands[item] in shop.brands[history]
     if reason.code in (ReasonCode.SAME_CATEGORY, ReasonCode.USUAL_PRICE):

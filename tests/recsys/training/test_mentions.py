@@ -260,7 +260,8 @@ now = datetime.datetime(2024, 7, 1, tzinfo=datetime.UTC)
 queries = [Query(k=10, time=now, customer_id=f"c{{n}}", explain=True, strategy=name) for n in range(40) for name in ("home", "discovery")]
 answers = Engine(bundle).recommend_many(queries, Snapshot.of(bundle))
 told = [(item, reason) for answer in answers for item in answer.items for reason in item.reasons if reason.mention]
-assert all(reason.name == "glaze" and reason.mention.quote.endswith(f", {{item.item_id[1:]}}") for item, reason in told)
+number = bundle.catalogue.items.number
+assert all(reason.name == "glaze" and reason.mention.quote.endswith(f", {{number(item.item_id)}}") for item, reason in told)
 assert told and not any(answer.trace.degraded for answer in answers), len(told)
 heavy = [name for name in ("torch", "transformers", "pandas", "implicit", "scipy") if name in sys.modules]
 sys.exit(", ".join(heavy) or None)
