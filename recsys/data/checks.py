@@ -14,6 +14,7 @@ from recsys.data.casting import cast, flags, is_bad
 from recsys.data.report import MAX_EXAMPLES, Refusals
 from recsys.data.schema import EARLIEST, EXPECTED, Column, Table
 from recsys.data.shop import Chunk
+from recsys.data.vocabulary import id_hashes
 from recsys.types import Flags, utc64
 
 _LONGEST_VALUE = 60
@@ -31,7 +32,7 @@ class SeenIds:
 
     def add(self, ids: pa.Array) -> Flags:
         """Remember the ids; True for those that had not come before, neither here nor in an earlier call. Null counts as new."""
-        hashes = _hashes(ids.drop_null())
+        hashes = id_hashes(ids.drop_null().to_numpy(zero_copy_only=False))
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         fresh = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
@@ -149,12 +150,6 @@ def _no_repeats(name: str, ids: pa.Array, seen: SeenIds, verdict: _Verdict) -> N
     repeats = np.zeros(len(verdict.ok), np.bool_)
     repeats[good] = ~seen.add(ids.take(pa.array(good)))
     verdict.refuse(repeats, name, "is a repeat", "the first row with an id is kept, later ones are not")
-
-
-def _hashes(ids: pa.Array) -> NDArray[np.uint64]:
-    import pandas as pd
-
-    return np.asarray(pd.util.hash_array(ids.to_numpy(zero_copy_only=False), categorize=False), np.uint64)
 
 
 def _contains(run: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> Flags:

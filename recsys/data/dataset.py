@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys.data.catalogue import Catalogue
-from recsys.data.vocabulary import Vocabulary
+from recsys.data.vocabulary import Vocabulary, id_hashes
 from recsys.errors import DataError
 from recsys.types import PURCHASE, STANDARD_EVENTS, Flags, Floats, Interactions, Ints, Times, aware
 
@@ -179,10 +179,8 @@ class Dataset:
 
 def in_no_order(items: pa.Table) -> pa.Table:
     """The rows by a hash of the item's id: the same order wherever a row stood, and whichever others there are."""
-    import pandas as pd  # a server reads no dataset
-
     ids = items["item_id"].cast(pa.string()).to_numpy()
-    return items.take(np.lexsort((ids, pd.util.hash_array(ids, categorize=False))))
+    return items.take(np.lexsort((ids, id_hashes(ids))))
 
 
 class _Encoder:

@@ -8,8 +8,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.types import Ints
+
+
+def id_hashes(ids: NDArray[np.object_]) -> NDArray[np.uint64]:
+    """A hash of each id, (n,), equal in every process."""
+    import pandas as pd  # a server hashes no ids
+
+    return np.asarray(pd.util.hash_array(ids, categorize=False), np.uint64)
 
 
 class Vocabulary:

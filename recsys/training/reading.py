@@ -116,8 +116,9 @@ def tuned_folder(trunk: str, end: np.datetime64) -> Path | None:
     known_until = json.loads((folder / REPORT).read_text(encoding="utf-8"))["known_until"]
     if known_until is None or np.datetime64(known_until) > end:
         raise LeakError(
-            f"text.trunk {trunk!r} was fine-tuned on what was known until {known_until}, but the ranker's first query is of {end}: it "
-            "would know the answers; fine-tune one with --as-of that time, or set finetune.n_steps, which tunes one for every cut"
+            f"text.trunk {trunk!r} was fine-tuned on what was known until {known_until}, but the ranker's first query is of {end}: "
+            "it would know the answers; fine-tune one with --as-of that time, or, for a training by time, set finetune.n_steps, "
+            "which tunes one for every cut"
         )
     return folder
 
