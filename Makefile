@@ -31,7 +31,7 @@ test: $(READY) ## lint, types, generated code, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m serving.generate --check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 protos: $(READY) ## generate serving/pb from proto/
 	$(BIN)/python -m serving.generate
