@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from recsys.engine import Engine, Snapshot
 from recsys.features.families import Family
 from recsys.protocols import CandidateSource, ResolvedQuery, Unlimited
 from recsys.ranking.explain import Explainer
-from recsys.types import Flags, Floats, Ints, Query, Reason, ReasonCode, Scored, aware
+from recsys.types import Candidates, Flags, Floats, Ints, Query, Reason, ReasonCode, Scored, aware
 from segrec.console import output, steps
 from serving.bundles import newest_bundle
 
@@ -69,12 +69,14 @@ class Liar:
 class Shown:
     """The ranked items of one list, as the explainer saw them.
 
-    rows: their places among the query's candidates; reasons: told of each
+    proposed: all candidates of the query; rows: the places of the shown ones among them; reasons: told of each
+    candidates, scores: features and scores of all; contributions: to those that are shown
     """
 
     resolved: ResolvedQuery
     items: Ints
     rows: NDArray[np.intp]
+    proposed: Candidates
     candidates: Floats
     scores: Floats
     contributions: NDArray[np.float64]
@@ -119,11 +121,24 @@ class Asker:
         contributions = self.ranker.contributions(ranked.features[rows])
         scores = ranked.candidates.scores
         reasons = [[reason for reason in own if reason.strength is not None] for _, own in told]
-        return Shown(resolved, ranked.candidates.items[rows], rows, ranked.features, scores, contributions, reasons)
+        return Shown(resolved, ranked.candidates.items[rows], rows, ranked.candidates, ranked.features, scores, contributions, reasons)
 
-    def told(self, shown: Shown, explainer: Explainer, resolved: ResolvedQuery) -> list[list[Reason]]:
-        """The reasons of the same numbers by another explainer, or of another customer."""
-        return explainer.reasons(shown.contributions, shown.candidates[shown.rows], shown.items, resolved)[0]
+    def told(self, shown: Shown, explainer: Explainer, other: Shown | None) -> list[list[Reason]]:
+        """The reasons of the same contributions by another explainer, or where all that is known is of another customer."""
+        features, resolved = shown.candidates[shown.rows], shown.resolved
+        if other is not None:
+            features, resolved = self._features(other, shown.items), other.resolved
+        return explainer.reasons(shown.contributions, features, shown.items, resolved)[0]
+
+    def _features(self, shown: Shown, items: Ints) -> Floats:
+        """Features of any items for a customer, whether they were proposed to it or not."""
+        proposed = shown.proposed
+        order = np.argsort(proposed.items)
+        at = order[np.minimum(np.searchsorted(proposed.items[order], items), len(order) - 1)]
+        is_proposed = (proposed.items[at] == items)[:, None]
+        scores, ranks = (np.where(is_proposed, table[at], np.nan) for table in (proposed.source_scores, proposed.source_ranks))
+        candidates = replace(proposed.take(at), items=items, source_scores=scores, source_ranks=ranks)
+        return self.bundle.features.rows(shown.resolved, candidates, self.bundle.sources)
 
 
 def main() -> None:
@@ -138,7 +153,7 @@ def main() -> None:
         raise SystemExit(f"there is no folder {args.data}; `segrec import` makes one")
     bundle, dataset = Bundle.load(newest_bundle(args.bundles)), Dataset.load(args.data)
     assert bundle.as_of is not None
-    evidence = Evidence.of(dataset.before(bundle.as_of), bundle.config)
+    evidence = Evidence.of(dataset.before(bundle.as_of), bundle.config, bundle.profiles)
     customers = _drawn(bundle, args.customers)
     for name, strategy in bundle.config.strategies.items():
         if strategy.ranker is not None and args.strategy in (None, name):
@@ -229,12 +244,14 @@ def _falsified(asker: Asker, lists: Mapping[str, Shown], evidence: Evidence) -> 
     for at, (customer, shown) in enumerate(lists.items()):
         after = [*list(lists)[at + 1 :], *list(lists)[:at]]
         other = next((name for name in after if _has_none(lists[name], shown)), None)
-        ways = {LIARS: (liars, customer)} | ({} if other is None else {ANOTHER: (asker.explainer, other)})
+        ways: dict[str, tuple[Explainer, str | None]] = {LIARS: (liars, None)}
+        if other is not None:
+            ways[ANOTHER] = asker.explainer, other
         for way, (explainer, who) in ways.items():
-            resolved = lists[who].resolved
-            told = zip(shown.items.tolist(), asker.told(shown, explainer, resolved), strict=True)
+            resolved = lists[who or customer].resolved
+            told = zip(shown.items.tolist(), asker.told(shown, explainer, None if who is None else lists[who]), strict=True)
             asked[way] += sum(reason.because_item_id is not None or reason.name is not None for own in shown.reasons for reason in own)
-            untrue[way] += sum(not evidence.holds(reason, item, who, resolved.profile) for item, own in told for reason in own)
+            untrue[way] += sum(not evidence.holds(reason, item, who or customer, resolved.profile) for item, own in told for reason in own)
     return {way: (asked[way], untrue[way]) for way in (ANOTHER, LIARS)}
 
 

@@ -20,6 +20,18 @@ CONTEXT_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
+class _System:
+    """Normal equations of one customer's factors, which solve left @ x = the sum of the columns of right.
+
+    items: known items of the customer, (n_known,); left: (n_factors, n_factors); right: a column for each item, (n_factors, n_known)
+    """
+
+    items: Ints
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class FactorSource:
     """Item factors of an implicit matrix factorisation.
 
@@ -49,6 +61,10 @@ class FactorSource:
         return resolved.once(self, lambda: self._folded_in(resolved))
 
     def _folded_in(self, resolved: ResolvedQuery) -> Floats | None:
+        system = self._system(resolved)
+        return None if system is None else np.asarray(np.linalg.solve(system.left, system.right.sum(axis=1)), np.float32)
+
+    def _system(self, resolved: ResolvedQuery) -> _System | None:
         items, weights = _confidences(resolved, self.config.half_life_days)
         known = self._has_factors[items]
         if not known.any():
@@ -56,7 +72,7 @@ class FactorSource:
         rows = self.factors[items[known]].astype(np.float64)  # (n_known, n_factors)
         confidence = self.config.alpha * weights[known].astype(np.float64)
         left = self._gram + (rows.T * (confidence - 1.0)) @ rows
-        return np.asarray(np.linalg.solve(left, rows.T @ confidence), np.float32)
+        return _System(items[known], left, rows.T * confidence)
 
     def scores(self, resolved: ResolvedQuery, items: Ints) -> Floats:
         """Inner product of each item's factors with the customer's; NaN for a customer without a known item. float32 (n,)"""
@@ -70,7 +86,19 @@ class FactorSource:
         return np.asarray(_unit(self.factors[items]) @ _unit(self.factors[seeds]).T, np.float32)
 
     def because(self, resolved: ResolvedQuery, items: Ints) -> Ints:
-        return np.full(len(items), -1, np.int32)
+        """The item of the customer that adds most to the inner product with each, other than the item itself; -1 = none adds to it.
+
+        The customer's factors are linear in the right side of the normal equations, so each item of the history has its own part.
+
+        Source: Hu, Koren & Volinsky (2008), section 5.
+        """
+        system = self._system(resolved)
+        if system is None:
+            return np.full(len(items), -1, np.int32)
+        added = self.factors[items] @ np.linalg.solve(system.left, system.right)  # (n, n_known)
+        added[items[:, None] == system.items] = -np.inf
+        strongest = np.argmax(added, axis=1)
+        return np.where(added.max(axis=1) > 0, system.items[strongest], -1).astype(np.int32)
 
     @cached_property
     def _gram(self) -> NDArray[np.float64]:

@@ -34,7 +34,13 @@ NEAR = 0.25
 """A price is usual when its place in its category, 0 = cheapest to 1 = dearest, is at most so far from the customer's mean place."""
 OFTEN = 0.1
 """An item is often bought again when this share of its lines is of customers who had bought it before."""
-NEED_A_SEED = (ReasonCode.BOUGHT_BEFORE, ReasonCode.BOUGHT_TOGETHER, ReasonCode.SIMILAR_TEXT)
+NEED_A_SEED = (
+    ReasonCode.BOUGHT_BEFORE,
+    ReasonCode.BOUGHT_TOGETHER,
+    ReasonCode.SIMILAR_TEXT,
+    ReasonCode.SIMILAR_CUSTOMERS,
+    ReasonCode.OFTEN_NEXT,
+)
 """Reasons that say nothing without the item that they rest on."""
 
 Table = NDArray[np.float64]

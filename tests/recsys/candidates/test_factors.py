@@ -49,6 +49,26 @@ def test_a_guest_is_folded_in_from_what_they_look_at(source: FactorSource) -> No
     assert (found % 2 == 1).all()
 
 
+def test_what_is_proposed_rests_on_the_item_without_which_its_score_falls_most(source: FactorSource) -> None:
+    past = history((1, 0), (2, 3), (5, 2), (9, 5))
+    items = np.arange(12, dtype=np.int32)
+    because = source.because(asked(past), items)
+    assert (because != items).all()
+    assert (because[[4, 6, 8, 10]] % 2 == 0).all()  # of its own parity
+    assert (because[[7, 9, 11]] % 2 == 1).all()
+    assert source.because(asked(history((1, 4))), items)[4] == -1  # only itself
+    assert source.because(asked(), items).tolist() == [-1] * 12
+
+
+def test_the_parts_of_the_items_of_a_history_add_up_to_the_score(source: FactorSource) -> None:
+    resolved = asked(history((1, 0), (2, 3), (5, 2)), context=[7])
+    system = source._system(resolved)
+    assert system is not None
+    parts = source.factors @ np.linalg.solve(system.left, system.right)
+    np.testing.assert_allclose(parts.sum(axis=1), source.scores(resolved, np.arange(13, dtype=np.int32)), rtol=1e-4, atol=1e-6)
+    assert system.items.tolist() == [0, 2, 3, 7]
+
+
 def test_fold_in_is_the_least_squares_of_the_published_equation() -> None:
     factors: Floats = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
     config = AlsConfig(kind="als", factors=3, regularization=0.7, alpha=2.0, half_life_days=10)

@@ -34,7 +34,7 @@ class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode
     REASON_CODE_SIMILAR_TEXT: _ReasonCode.ValueType  # 3
     """Its description reads like that of `because_item_id`."""
     REASON_CODE_SIMILAR_CUSTOMERS: _ReasonCode.ValueType  # 4
-    """Customers with similar purchases bought it."""
+    """Customers with similar purchases bought it; of this customer's, `because_item_id` speaks most for it."""
     REASON_CODE_POPULAR: _ReasonCode.ValueType  # 5
     """It is popular in the shop."""
     REASON_CODE_POPULAR_IN_SEGMENT: _ReasonCode.ValueType  # 6
@@ -66,7 +66,7 @@ REASON_CODE_BOUGHT_TOGETHER: ReasonCode.ValueType  # 2
 REASON_CODE_SIMILAR_TEXT: ReasonCode.ValueType  # 3
 """Its description reads like that of `because_item_id`."""
 REASON_CODE_SIMILAR_CUSTOMERS: ReasonCode.ValueType  # 4
-"""Customers with similar purchases bought it."""
+"""Customers with similar purchases bought it; of this customer's, `because_item_id` speaks most for it."""
 REASON_CODE_POPULAR: ReasonCode.ValueType  # 5
 """It is popular in the shop."""
 REASON_CODE_POPULAR_IN_SEGMENT: ReasonCode.ValueType  # 6
