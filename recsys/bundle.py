@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.arrays import mapped
+from recsys.candidates.affinity import AffinitySource
 from recsys.candidates.content import ContentSource, ItemTexts
 from recsys.candidates.covisit import CovisitSource
 from recsys.candidates.factors import FactorSource
@@ -42,7 +43,16 @@ from recsys.features.store import FeatureStore
 from recsys.protocols import CandidateSource, Ranker
 from recsys.ranking.lambdamart import LambdaMart
 from recsys.ranking.mentions import Mentions
-from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, RepurchaseConfig, SequenceConfig, SourceConfig
+from recsys.source_config import (
+    AffinityConfig,
+    AlsConfig,
+    ContentConfig,
+    CovisitConfig,
+    EaseConfig,
+    RepurchaseConfig,
+    SequenceConfig,
+    SourceConfig,
+)
 from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
@@ -260,7 +270,9 @@ def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
 def load_source(folder: Path, source: SourceConfig, texts: ItemTexts | BundleError) -> CandidateSource:
     """A source from the folder that its `save` wrote; where the texts could not be loaded, a source that needs them raises why."""
     if isinstance(source, RepurchaseConfig):
-        return RepurchaseSource(source.half_life_days)
+        return RepurchaseSource.load(folder, source)
+    if isinstance(source, AffinityConfig):
+        return AffinitySource.load(folder, source)
     if isinstance(source, AlsConfig):
         return FactorSource.load(folder, source)
     if isinstance(source, CovisitConfig | EaseConfig):

@@ -42,6 +42,26 @@ class PopularConfig(Section):
 class RepurchaseConfig(Section):
     kind: Literal["repurchase"]
     half_life_days: float = Field(90, gt=0, description="a purchase this old counts half in the personal frequency")
+    horizon_days: float | None = Field(
+        None,
+        gt=0,
+        description="what is likely to be bought again within so many days, so long after it was last bought, goes first; "
+        "unset = the personal frequency alone",
+    )
+
+
+class AffinityConfig(Section):
+    """What sells best of the brands or categories that the customer buys."""
+
+    kind: Literal["affinity"]
+    by: Literal["brand", "product_type", "category", "department"] = Field(
+        "category", description="brand, or level of the category path: the narrowest, the second, the widest"
+    )
+    n_items: int = Field(200, ge=1, description="best sold items kept of each brand or category")
+    half_life_days: float | None = Field(60, gt=0, description="a sale this old counts half; unset = all count the same")
+    seed_half_life_days: float | None = Field(
+        90, gt=0, description="what the customer bought so long ago counts half; unset = age does not count"
+    )
 
 
 class AlsConfig(Section):
@@ -124,5 +144,6 @@ class SequenceConfig(Section):
 
 
 SourceConfig = Annotated[
-    PopularConfig | RepurchaseConfig | AlsConfig | CovisitConfig | EaseConfig | ContentConfig | SequenceConfig, Field(discriminator="kind")
+    PopularConfig | RepurchaseConfig | AffinityConfig | AlsConfig | CovisitConfig | EaseConfig | ContentConfig | SequenceConfig,
+    Field(discriminator="kind"),
 ]

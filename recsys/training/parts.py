@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.bundle import CUSTOMER_IDS, MENTIONS, Bundle, Histories, load_source
+from recsys.candidates.affinity import fit_affinity
 from recsys.candidates.content import ItemTexts, build_content
 from recsys.candidates.popular import EVERYBODY, fit_popular
 from recsys.config import Config
@@ -23,13 +24,24 @@ from recsys.features.store import NO_GROUPS, CustomerGroups, FeatureStore, fit_f
 from recsys.protocols import CandidateSource
 from recsys.ranking.lambdamart import LambdaMart
 from recsys.ranking.mentions import Mentions
-from recsys.source_config import AlsConfig, ContentConfig, CovisitConfig, EaseConfig, PopularConfig, SequenceConfig, SourceConfig
+from recsys.source_config import (
+    AffinityConfig,
+    AlsConfig,
+    ContentConfig,
+    CovisitConfig,
+    EaseConfig,
+    PopularConfig,
+    RepurchaseConfig,
+    SequenceConfig,
+    SourceConfig,
+)
 from recsys.text.encoder import TextEncoder
 from recsys.text.index import VectorIndex, n_gpus
 from recsys.training.als import fit_als, on_gpu
 from recsys.training.covisit import fit_covisit
 from recsys.training.customers import Customers
 from recsys.training.ease import fit_ease
+from recsys.training.repurchase import fit_repurchase
 from recsys.training.runner import Runner
 from recsys.training.sequence import CHECKPOINT, fit_sequence
 from recsys.training.split import positive_lines
@@ -174,11 +186,15 @@ class Fitter(Runner):
         return BundleParts(places, self.config, as_of, known.event_codes(self.config.data.positive_events))
 
     def _source(self, name: str, source: SourceConfig, at: AsOf, groups: Mapping[str, CustomerGroups], folder: Path) -> None:
-        """Fit and save one source; repurchase has nothing to fit."""
+        """Fit and save one source."""
         known, as_of = at.known, at.time
         lines, n_items = positive_lines(known, self.config), len(known.items)
         if isinstance(source, PopularConfig):
             fit_popular(lines, n_items, as_of, source, groups=groups.get(source.within, EVERYBODY)).save(folder)
+        elif isinstance(source, RepurchaseConfig):
+            fit_repurchase(lines, known.catalogue(), as_of, source).save(folder)
+        elif isinstance(source, AffinityConfig):
+            fit_affinity(lines, known.catalogue().codes(source.by), as_of, source).save(folder)
         elif isinstance(source, CovisitConfig):
             fit_covisit(lines, n_items, as_of, source, self.stages.progress).save(folder)
         elif isinstance(source, EaseConfig):

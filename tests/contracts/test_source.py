@@ -16,13 +16,14 @@ from lines import as_listed
 from world import END, N_CUSTOMERS, N_ITEMS, NEVER_BOUGHT
 
 from recsys.bundle import Histories, load_source
+from recsys.candidates.affinity import fit_affinity
 from recsys.candidates.content import ItemTexts, build_content
 from recsys.candidates.popular import fit_popular
-from recsys.candidates.repurchase import RepurchaseSource
 from recsys.data.dataset import Dataset
 from recsys.features.store import CustomerGroups
 from recsys.protocols import CandidateSource, ResolvedQuery
 from recsys.source_config import (
+    AffinityConfig,
     AlsConfig,
     ContentConfig,
     CovisitConfig,
@@ -37,6 +38,7 @@ from recsys.text.index import VectorIndex
 from recsys.training.als import fit_als
 from recsys.training.covisit import fit_covisit
 from recsys.training.ease import fit_ease
+from recsys.training.repurchase import fit_repurchase
 from recsys.training.sequence import fit_sequence
 from recsys.types import Flags, Floats, Scored, aware
 
@@ -46,6 +48,9 @@ KINDS: dict[str, SourceConfig] = {
     "popular in the segment": PopularConfig(kind="popular", within="segment"),
     "popular in the tier": PopularConfig(kind="popular", within="tier", half_life_days=60),
     "repurchase": RepurchaseConfig(kind="repurchase"),
+    "repurchase when it is due": RepurchaseConfig(kind="repurchase", horizon_days=28),
+    "of the same brand": AffinityConfig(kind="affinity", by="brand"),
+    "of the same category": AffinityConfig(kind="affinity", by="category", n_items=4),
     "als": AlsConfig(kind="als", factors=6, iterations=3),
     "bought in one basket": CovisitConfig(kind="covisit"),
     "bought by one customer": CovisitConfig(kind="covisit", unit="customer"),
@@ -90,7 +95,9 @@ def fit_one(config: SourceConfig, shop: Dataset) -> CandidateSource:
         texts = item_texts().of_items(np.arange(N_ITEMS, dtype=np.int32))
         with tempfile.TemporaryDirectory() as work:
             return fit_sequence(lines, N_ITEMS, texts, config, IndexConfig(), seed=1, n_threads=1, work=Path(work))
-    return RepurchaseSource(config.half_life_days)
+    if isinstance(config, AffinityConfig):
+        return fit_affinity(lines, shop.catalogue().codes(config.by), END, config)
+    return fit_repurchase(lines, shop.catalogue(), END, config)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +161,9 @@ def test_an_answer_is_the_full_list_less_what_is_not_eligible(
     assert found.items.tolist() == left[:n].tolist()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("content", "popular", "popular in the last days")])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in ("content", "popular", "popular in the last days", "of the same category")]
+)
 def test_customers_are_shown_what_their_parity_buys(kind: str, sources: dict[str, CandidateSource], ask: Ask) -> None:
     for customer in (4, 7):
         found = sources[kind].retrieve(ask(customer), 8, ALL).items
@@ -164,8 +173,7 @@ def test_customers_are_shown_what_their_parity_buys(kind: str, sources: dict[str
 @pytest.mark.parametrize("kind", KINDS)
 def test_save_and_load_change_no_answer(kind: str, sources: dict[str, CandidateSource], ask: Ask, tmp_path: Path) -> None:
     source = sources[kind]
-    if not isinstance(source, RepurchaseSource):  # nothing of it is fitted
-        source.save(tmp_path / "source")  # type: ignore[attr-defined]
+    source.save(tmp_path / "source")  # type: ignore[attr-defined]
     loaded = load_source(tmp_path / "source", KINDS[kind], item_texts())
     assert loaded.reason is source.reason
     for customer in range(0, N_CUSTOMERS, 9):
@@ -174,7 +182,7 @@ def test_save_and_load_change_no_answer(kind: str, sources: dict[str, CandidateS
         np.testing.assert_array_equal(loaded.because(ask(customer), items), source.because(ask(customer), items))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "repurchase"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "repurchase"])  # nothing of it is fitted
 def test_equal_seeds_and_data_give_equal_files(kind: str, sources: dict[str, CandidateSource], shop: Dataset, tmp_path: Path) -> None:
     sources[kind].save(tmp_path / "one")  # type: ignore[attr-defined]
     fit_one(KINDS[kind], shop).save(tmp_path / "two")  # type: ignore[attr-defined]
