@@ -1,4 +1,5 @@
-"""What a GPU brings, and whether its answers are the processor's: encoding, fine-tuning, exact and approximate search, filters, ALS.
+"""What a GPU brings, and whether its answers are the processor's: encoding, fine-tuning, the sequence model, exact and
+approximate search, filters, ALS.
 
     python -m benchmarks.gpu
     python -m benchmarks.gpu --only search,filters --n 1000000
@@ -33,13 +34,14 @@ from scipy import sparse
 
 from benchmarks.gpu_checks import overlap, same_items, selector_verdict
 from recsys.config import FinetuneConfig, TextConfig
-from recsys.source_config import IndexConfig
+from recsys.source_config import IndexConfig, SequenceConfig
 from recsys.text.encoder import load_encoder
 from recsys.text.finetune import finetune
 from recsys.text.index import VectorIndex
 from recsys.threads import limit_threads
 from recsys.training.finetuning import Material, make_lesson
-from recsys.types import Flags, Floats
+from recsys.training.sequence import METRICS, fit_sequence
+from recsys.types import Flags, Floats, Interactions
 from segrec.console import output
 
 WORDS = [f"word{number}" for number in range(2000)]
@@ -71,7 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them")
     parser.add_argument("--n", type=int, default=200_000, help="vectors to search")
-    parser.add_argument("--child", choices=("encode", "finetune"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=("encode", "finetune", "sequence"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -167,6 +169,35 @@ def finetune_rate(folder: Path) -> dict[str, Any]:
     return {"rate": (len(ends) - 3) / (ends[-2] - ends[1])}  # the last ends with a validation
 
 
+def sequence_rate(folder: Path) -> dict[str, Any]:
+    """Epochs per second on the device that the sequence model chooses, and its NDCG@10 in a world where item follows item, often."""
+    rng = np.random.default_rng(4)
+    n_customers, n_items, length = 6_000, 5_000, 10
+    first, jumps = rng.integers(0, n_items, (n_customers, 1)), rng.random((n_customers, length)) < 0.1
+    items = (first + np.cumsum(np.where(jumps, rng.integers(0, n_items, jumps.shape), 7), axis=1)) % n_items
+    n_lines = n_customers * length  # everybody buys once a day
+    times = np.datetime64("2026-01-01", "us") + np.repeat(np.arange(length), n_customers).astype("timedelta64[D]")
+    customers, unknown = np.tile(np.arange(n_customers, dtype=np.int32), length), np.full(n_lines, np.nan, np.float32)
+    baskets = np.arange(n_lines, dtype=np.int32)
+    lines = Interactions(customers, items.T.ravel().astype(np.int32), np.zeros(n_lines, np.int8), times, baskets, unknown, unknown)
+    config = SequenceConfig(kind="sequence", n_epochs=6, n_validation=2000)
+    ends: list[float] = []
+    with tempfile.TemporaryDirectory() as work:
+        fit_sequence(
+            lines,
+            n_items,
+            None,
+            config,
+            IndexConfig(),
+            seed=1,
+            n_threads=_CORES,
+            work=Path(work),
+            progress=lambda *_: ends.append(time.perf_counter()),
+        )
+        figures = [json.loads(line) for line in (Path(work) / METRICS).read_text(encoding="utf-8").splitlines()]
+    return {"rate": (len(ends) - 1) / (ends[-1] - ends[0]), "ndcg": max(line["NDCG@10"] for line in figures)}
+
+
 def _device() -> str:
     import torch
 
@@ -199,6 +230,14 @@ def run_finetune(_: int) -> Iterator[Row]:
         write_trunk(folder / "trunk")
         gpu, cpu = finetune_rate(folder)["rate"], _on_processor("finetune", folder)["rate"]
     yield Row("fine-tune, steps/s", f"{gpu:.2f}", f"{cpu:.2f}", f"{gpu / cpu:.1f} times")
+
+
+def run_sequence(_: int) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as name:
+        gpu, cpu = sequence_rate(Path(name)), _on_processor("sequence", Path(name))
+    yield Row("sequence model, epochs/min", f"{60 * gpu['rate']:.1f}", f"{60 * cpu['rate']:.1f}", f"{gpu['rate'] / cpu['rate']:.1f} times")
+    holds = abs(gpu["ndcg"] - cpu["ndcg"]) <= 0.03
+    yield _check("sequence model: NDCG@10 on validation, at most .03 apart", holds, f"{gpu['ndcg']:.3f}, {cpu['ndcg']:.3f}")
 
 
 def vectors_of_topics(n: int, seed: int) -> Floats:
@@ -317,11 +356,12 @@ def _table(rows: list[Row]) -> Table:
 PARTS = {
     "encode": Part(run_encode, no_torch),
     "finetune": Part(run_finetune, no_torch),
+    "sequence": Part(run_sequence, no_torch),
     "search": Part(run_search, no_faiss),
     "filters": Part(run_filters, no_faiss),
     "als": Part(run_als, no_implicit),
 }
-CHILDREN = {"encode": encode_rate, "finetune": finetune_rate}
+CHILDREN = {"encode": encode_rate, "finetune": finetune_rate, "sequence": sequence_rate}
 
 
 if __name__ == "__main__":

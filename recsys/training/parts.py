@@ -43,7 +43,7 @@ from recsys.training.customers import Customers
 from recsys.training.ease import fit_ease
 from recsys.training.repurchase import fit_repurchase
 from recsys.training.runner import Runner
-from recsys.training.sequence import CHECKPOINT, fit_sequence
+from recsys.training.sequence import CHECKPOINT, fit_sequence, sequence_device
 from recsys.training.split import positive_lines
 from recsys.training.stages import OUR_PACKAGES, source_digest
 from recsys.training.texts import ReviewWeights, build_texts, encode_shop
@@ -163,7 +163,7 @@ class Fitter(Runner):
                 inputs["texts"] = at.texts.name
             if isinstance(source, PopularConfig) and source.within != "shop":
                 inputs["profiles"] = at.profiles.name
-            if isinstance(source, AlsConfig) and on_gpu():
+            if (isinstance(source, AlsConfig) and on_gpu()) or (isinstance(source, SequenceConfig) and sequence_device() == "cuda"):
                 inputs["device"] = "cuda"
             make = partial(self._source, name, source, at, groups)
             places[f"sources/{name}"] = self.run(f"source-{name}", inputs, make)

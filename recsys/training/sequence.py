@@ -50,7 +50,8 @@ def fit_sequence(
     work: Path,
     progress: Progress = silent,
 ) -> SequenceSource:
-    """Learn from the positive lines of known customers; with equal inputs, libraries and thread count two fits are equal.
+    """Learn from the positive lines of known customers; with equal inputs, libraries, device and thread count two fits are equal
+    on a processor; a GPU, where there is one, adds in no fixed order.
 
     Items that no customer had get the embedding that their text suggests, or zeros without texts. Where no customer ever had a second
     item there is nothing to learn, and the source proposes nothing.
@@ -112,10 +113,11 @@ class _Training:
         import torch
 
         self.config, self.seed, self.work = config, seed, work
-        self.key = _key(sequences, start, config, seed, n_threads)
+        device = sequence_device()
+        self.key = _key(sequences, start, config, seed, (n_threads, device))
         self.validation: Validation | None
         self.sequences, self.validation = hold_out(sequences, config, np.random.default_rng([seed, 0]))
-        self.network = Network(start, config, seed)
+        self.network = Network(start, config, seed, device)
         self.optimizer = torch.optim.Adam(self.network.weights.values(), config.learning_rate, betas=(0.9, 0.98))
         self.state = _State(self.network.learnt(), self.network.learnt())
 
@@ -156,8 +158,6 @@ class _Training:
 
     def _step(self, sequences: Sequences, batch: Batch, n_batches: int, rng: np.random.Generator) -> tuple[float, int]:
         """One update; returns the mean loss and the number of targets."""
-        import torch
-
         if not batch.learns.any():
             return 0.0, 0
         self.state.n_steps += 1
@@ -167,7 +167,7 @@ class _Training:
         occasions = sequences.occasions[read]
         states = self.network.states(sequences.items[read], distances(occasions), ages(sequences.days[read], occasions))
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.network.learn(states[torch.from_numpy(batch.learns)], aims[batch.learns], rng)
+        loss = self.network.learn(states[self.network.tensor(batch.learns)], aims[batch.learns], rng)
         self.optimizer.step()
         return loss, int(batch.learns.sum())
 
@@ -203,9 +203,16 @@ class _Training:
         return self.state
 
 
-def _key(sequences: Sequences, start: Floats, config: SequenceConfig, seed: int, n_threads: int) -> str:
-    """Digest of all that a training depends on, as far as it can be told beforehand."""
-    digest = hashlib.sha256(repr((config.model_dump(), seed, n_threads)).encode())
+def sequence_device() -> str:
+    """Where the model learns, "cuda" or "cpu"; other bits come of the one than of the other."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _key(sequences: Sequences, start: Floats, config: SequenceConfig, seed: int, where: tuple[int, str]) -> str:
+    """Digest of all that a training depends on, as far as it can be told beforehand. where: threads and device"""
+    digest = hashlib.sha256(repr((config.model_dump(), seed, where)).encode())
     for array in (*vars(sequences).values(), start):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -19,21 +19,27 @@ if TYPE_CHECKING:
 ITEMS = "items"
 _WIDTH = 4
 """The middle of a feed-forward layer is so many times as wide as its ends."""
-_AT_ONCE = 128
-"""Logits of so many states fit the processor's cache, which makes them three times as quick as those of a whole batch."""
+_AT_ONCE = {"cpu": 128, "cuda": 8192}
+"""Logits of so many states fit the processor's cache, which makes them three times as quick as those of a whole batch; a GPU wants more."""
 
 
 class Network:
     """Weights by the names of `Transformer`, and the embeddings of the items."""
 
-    def __init__(self, items: Floats, config: SequenceConfig, seed: int) -> None:
-        """items: embeddings to begin with, (n_items, dim)."""
+    def __init__(self, items: Floats, config: SequenceConfig, seed: int, device: str) -> None:
+        """items: embeddings to begin with, (n_items, dim); device: "cpu" or "cuda"."""
         import torch
 
         rng = np.random.default_rng(seed)
         begun = {**_begun(config, rng), ITEMS: items}
-        self.config = config
-        self.weights = {name: torch.from_numpy(np.array(weight, np.float32)).requires_grad_() for name, weight in begun.items()}
+        self.config, self.device = config, torch.device(device)
+        self.weights = {name: self.tensor(np.array(weight, np.float32)).requires_grad_() for name, weight in begun.items()}
+
+    def tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        """The array where the weights are."""
+        import torch
+
+        return torch.from_numpy(array).to(self.device)
 
     def states(self, items: NDArray[np.integer], distance: NDArray[np.int64], age: NDArray[np.int64]) -> torch.Tensor:
         """What each item says comes next, given it and those before it, with dropout; (n, length) -> (n, length, dim).
@@ -44,9 +50,9 @@ class Network:
         from torch.nn.functional import dropout, embedding
 
         weights, share = self.weights, self.config.dropout
-        apart, ages = torch.from_numpy(distance), torch.from_numpy(age)
-        later = torch.ones(distance.shape[1:], dtype=torch.bool).triu(1)
-        states = embedding(torch.from_numpy(items.astype(np.int64)), weights[ITEMS]) * math.sqrt(self.config.dim)
+        apart, ages = self.tensor(distance), self.tensor(age)
+        later = torch.ones(distance.shape[1:], dtype=torch.bool, device=self.device).triu(1)
+        states = embedding(self.tensor(items.astype(np.int64)), weights[ITEMS]) * math.sqrt(self.config.dim)
         states = dropout(states, share)
         for block in range(self.config.n_blocks):
             nudge = embedding(apart, weights["distance"][block].T) + embedding(
@@ -76,29 +82,27 @@ class Network:
 
         states: (n, dim); wanted: the item after each, (n,)
         """
-        import torch
-
         n_items = len(self.weights[ITEMS])
         n_negatives = self.config.n_negatives
-        targets = torch.from_numpy(wanted.astype(np.int64))
+        targets = self.tensor(wanted.astype(np.int64))
         if n_negatives is None or n_negatives >= n_items:
             return self._learn_from_all(states, targets)
-        negatives = torch.from_numpy(rng.choice(n_items, n_negatives, replace=False))
+        negatives = self.tensor(rng.choice(n_items, n_negatives, replace=False))
         return self._learn_from_some(states, targets, negatives)
 
     def _learn_from_all(self, states: torch.Tensor, targets: torch.Tensor) -> float:
         """The gradient of a softmax is its probabilities less 1 for the target: no need to keep the logits of a whole batch."""
         import torch
 
-        items, n = self.weights[ITEMS], len(states)
+        items, n, at_once = self.weights[ITEMS], len(states), _AT_ONCE[self.device.type]
         with torch.no_grad():
             of_states, of_items, total = torch.empty_like(states), torch.zeros_like(items).T.contiguous(), 0.0
-            for start in range(0, n, _AT_ONCE):
-                some, aims = states[start : start + _AT_ONCE], targets[start : start + _AT_ONCE, None]
+            for start in range(0, n, at_once):
+                some, aims = states[start : start + at_once], targets[start : start + at_once, None]
                 shares = torch.softmax(some @ items.T, dim=1)  # (n_some, n_items)
                 total -= float(shares.gather(1, aims).clamp_min(1e-38).log().sum())
                 shares.scatter_add_(1, aims, shares.new_full(aims.shape, -1.0))
-                of_states[start : start + _AT_ONCE] = shares @ items
+                of_states[start : start + at_once] = shares @ items
                 of_items += some.T @ shares
         states.backward(of_states / n)  # type: ignore[no-untyped-call]
         assert items.grad is not None  # the states come from them
@@ -119,7 +123,7 @@ class Network:
 
     def learnt(self) -> dict[str, Floats]:
         """Copies of all weights."""
-        return {name: weight.detach().numpy().copy() for name, weight in self.weights.items()}
+        return {name: weight.detach().cpu().numpy().copy() for name, weight in self.weights.items()}
 
 
 def transformer_of(learnt: dict[str, Floats]) -> Transformer:

@@ -25,7 +25,7 @@ ALL = np.ones(N_ITEMS, np.bool_)
 def network(seed: int = 4) -> Network:
     """Random weights, all of them large enough to count."""
     rng = np.random.default_rng(seed)
-    made = Network(rng.standard_normal((N_ITEMS, CONFIG.dim)).astype(np.float32), CONFIG, seed)
+    made = Network(rng.standard_normal((N_ITEMS, CONFIG.dim)).astype(np.float32), CONFIG, seed, "cpu")
     with torch.no_grad():
         for name, weight in made.weights.items():
             weight += 0.0 if name == ITEMS else 0.3 * torch.from_numpy(rng.standard_normal(weight.shape).astype(np.float32))

@@ -15,6 +15,7 @@ from handmade import NOW, asked, history, interactions
 
 from recsys.candidates.sequence import SequenceSource
 from recsys.source_config import IndexConfig, SequenceConfig
+from recsys.training import sequence_network
 from recsys.training.sequence import CHECKPOINT, METRICS, fit_sequence
 from recsys.training.sequence_batches import Sequences, batches
 from recsys.training.sequence_network import ITEMS, Network
@@ -240,7 +241,7 @@ def test_items_of_one_occasion_are_shuffled_and_nothing_else_moves() -> None:
 def test_the_gradient_of_all_items_is_that_of_the_cross_entropy() -> None:
     config = SequenceConfig(kind="sequence", **{**PLAIN, "dropout": 0.0})
     rng = np.random.default_rng(0)
-    network = Network(rng.standard_normal((50, 16)).astype(np.float32), config, 1)
+    network = Network(rng.standard_normal((50, 16)).astype(np.float32), config, 1, "cpu")
     read, aims = rng.integers(0, 50, (40, 5)), rng.integers(0, 50, 200)
     apart = np.zeros((40, 5, 5), np.int64)
 
@@ -257,6 +258,21 @@ def test_the_gradient_of_all_items_is_that_of_the_cross_entropy() -> None:
     assert set(gradients) == set(network.weights)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, network.weights[name].grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_negatives", [None, 4])
+def test_a_step_makes_nothing_that_lies_elsewhere_than_the_weights(monkeypatch: pytest.MonkeyPatch, n_negatives: int | None) -> None:
+    """On a device that computes nothing: a tensor of another one raises, as it would beside a GPU's."""
+    monkeypatch.setitem(sequence_network._AT_ONCE, "meta", 7)
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.0)  # there is no number to ask for
+    config = SequenceConfig(kind="sequence", **{**PLAIN, "n_negatives": n_negatives})
+    network = Network(np.zeros((50, 16), np.float32), config, 1, "meta")
+    optimizer = torch.optim.Adam(network.weights.values())
+    read, apart = np.zeros((8, 5), np.int64), np.zeros((8, 5, 5), np.int64)
+    states = network.states(read, apart, apart).reshape(-1, 16)
+    network.learn(states, np.zeros(len(states), np.int64), np.random.default_rng(0))
+    optimizer.step()
+    assert all(weight.grad is not None and weight.grad.device.type == "meta" for weight in network.weights.values())
 
 
 def test_a_time_of_day_is_an_occasion_of_its_own(tmp_path: Path) -> None:
