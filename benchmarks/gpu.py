@@ -182,19 +182,19 @@ def sequence_rate(folder: Path) -> dict[str, Any]:
     lines = Interactions(customers, items.T.ravel().astype(np.int32), np.zeros(n_lines, np.int8), times, baskets, unknown, unknown)
     config = SequenceConfig(kind="sequence", n_epochs=6, n_validation=2000)
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as work:
-        fit_sequence(
-            lines,
-            n_items,
-            None,
-            config,
-            IndexConfig(),
-            seed=1,
-            n_threads=_CORES,
-            work=Path(work),
-            progress=lambda *_: ends.append(time.perf_counter()),
-        )
-        figures = [json.loads(line) for line in (Path(work) / METRICS).read_text(encoding="utf-8").splitlines()]
+    work = folder / _device()
+    fit_sequence(
+        lines,
+        n_items,
+        None,
+        config,
+        IndexConfig(),
+        seed=1,
+        n_threads=_CORES,
+        work=work,
+        progress=lambda *_: ends.append(time.perf_counter()),
+    )
+    figures = [json.loads(line) for line in (work / METRICS).read_text(encoding="utf-8").splitlines()]
     return {"rate": (len(ends) - 1) / (ends[-1] - ends[0]), "ndcg": max(line["NDCG@10"] for line in figures)}
 
 
