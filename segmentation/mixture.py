@@ -39,8 +39,9 @@ class Mixture:
 
 def squared_distances(rows: Reals, noise: Reals, means: Reals, spreads: Reals) -> Reals:
     """Mahalanobis distances (n, k) between rows and means in axes where the covariance is diagonal: `spreads`."""
-    variances = spreads + noise[:, None]
-    return np.stack([((rows - mean) ** 2 / variances).sum(axis=1) for mean in means], axis=1)
+    precisions = 1 / (spreads + noise[:, None])
+    squared = (rows**2 * precisions).sum(axis=1)[:, None] - 2 * (rows * precisions) @ means.T + precisions @ (means**2).T
+    return np.maximum(squared, 0.0)
 
 
 def memberships(squared: Reals, shares: Reals) -> Reals:

@@ -196,9 +196,11 @@ def _why(report: Json) -> Iterator[str]:
     if best["stability"] < MIN_STABILITY:
         yield f"{n} segment{'s' * (n > 1)}: {tried}, and none come out again when customers are drawn anew (stability < {MIN_STABILITY})."
         return
+    dependable = max(known, key=lambda row: row["stability"] - row["deviation"])
     yield (
-        f"{n} segments: {tried}; the most stable are {best['n_segments']} (stability {best['stability']:.2f}, 1 = the same customers come "
-        f"together again), and of those hardly less stable the best silhouette decides."
+        f"{n} segments: {tried}; most dependably stable are {dependable['n_segments']} (stability {dependable['stability']:.2f} ± "
+        f"{dependable['deviation']:.2f}, 1 = the same customers come together again), and of those hardly less so the best silhouette "
+        "decides."
     )
 
 

@@ -10,6 +10,11 @@ def test_what_comes_out_again_is_chosen_and_of_equal_ones_the_best_parted() -> N
     assert choose(found) == 4
 
 
+def test_what_is_found_again_by_luck_alone_is_not_chosen() -> None:
+    lottery, dependable = Candidate(2, 0.60, 0.35, 0.9), Candidate(6, 0.50, 0.04, 0.2)
+    assert choose((lottery, dependable)) == 6
+
+
 def test_what_never_comes_out_again_is_one_segment() -> None:
     assert choose((Candidate(2, 0.1, 0.1, 0.4), Candidate(3, 0.15, 0.0, 0.4))) == 1
     assert choose(()) == 1
