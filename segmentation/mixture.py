@@ -41,7 +41,7 @@ def squared_distances(rows: Reals, noise: Reals, means: Reals, spreads: Reals) -
     """Mahalanobis distances (n, k) between rows and means in axes where the covariance is diagonal: `spreads`."""
     precisions = 1 / (spreads + noise[:, None])
     squared = (rows**2 * precisions).sum(axis=1)[:, None] - 2 * (rows * precisions) @ means.T + precisions @ (means**2).T
-    return np.maximum(squared, 0.0)
+    return np.asarray(np.maximum(squared, 0.0), np.float64)
 
 
 def memberships(squared: Reals, shares: Reals) -> Reals:
