@@ -95,7 +95,8 @@ class Asker:
 
     def with_sources(self, sources: Mapping[str, CandidateSource]) -> Explainer:
         """An explainer that trusts other sources."""
-        return Explainer(self.bundle.config, self.bundle.catalogue, sources, self.bundle.popular, self.bundle.mentions)
+        bundle = self.bundle
+        return Explainer(bundle.config, bundle.catalogue, sources, bundle.popular, bundle.buyers, bundle.mentions)
 
     def resolved(self, customer: str) -> ResolvedQuery:
         """A query at the bundle's as_of."""

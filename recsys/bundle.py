@@ -3,6 +3,7 @@
 manifest.json   written last: format, version, as_of, files with sha256, data, config, metrics, feature shift, provenance
 catalogue/      ids, titles, groupings, prices, what may be recommended
 history/        ids of the customers, and what each did before as_of, newest first
+buyers/         the customers who bought each item before as_of
 profiles/       segment, tier, lifecycle stage and value of each customer, why, and what it says
 segmentation/   the model that assigned them
 voice/          what understands what customers write, where they wrote something
@@ -36,6 +37,7 @@ from recsys.candidates.popular import PopularSource
 from recsys.candidates.repurchase import RepurchaseSource
 from recsys.candidates.sequence import SequenceSource
 from recsys.config import Config, TextConfig
+from recsys.data.buyers import Buyers
 from recsys.data.catalogue import Catalogue
 from recsys.data.vocabulary import Vocabulary
 from recsys.errors import BundleError
@@ -57,7 +59,7 @@ from recsys.types import Flags, Floats, History, Interactions, Ints, Scored
 from segmentation.errors import SegmentationError
 from segmentation.profile import CustomerProfile, Profiles
 
-FORMAT = 6
+FORMAT = 7
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
 """Folder of the fine-tuned trunk; a bundle without one was read with the trunk that its configuration names."""
@@ -117,6 +119,7 @@ class Bundle:
     catalogue: Catalogue
     customers: Vocabulary
     histories: Histories
+    buyers: Buyers
     profiles: Profiles
     texts: ItemTexts | None
     sources: Mapping[str, CandidateSource]
@@ -255,6 +258,7 @@ def _load_parts(path: Path, manifest: dict[str, Any]) -> Bundle:
         catalogue=catalogue,
         customers=Vocabulary.load(path / "history" / CUSTOMER_IDS),
         histories=Histories.load(path / "history"),
+        buyers=Buyers.load(path / "buyers"),
         profiles=Profiles.load(path / "profiles"),
         texts=None if isinstance(texts, BundleError) else texts,
         sources=sources,

@@ -270,7 +270,8 @@ class Engine:
 
     @cached_property
     def _explainer(self) -> Explainer:
-        return Explainer(self.bundle.config, self.bundle.catalogue, self.bundle.sources, self.bundle.popular, self.bundle.mentions)
+        bundle = self.bundle
+        return Explainer(bundle.config, bundle.catalogue, bundle.sources, bundle.popular, bundle.buyers, bundle.mentions)
 
 
 def _rows_of(items: Ints, ranked: Ranked) -> Ints:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config
+from recsys.data.buyers import Buyers
 from recsys.data.catalogue import Catalogue
 from recsys.feature_config import Attribute
 from recsys.features.families import Family, columns_by_family
@@ -42,6 +43,8 @@ NEED_A_SEED = (
     ReasonCode.OFTEN_NEXT,
 )
 """Reasons that say nothing without the item that they rest on."""
+OF_OTHERS = (ReasonCode.BOUGHT_TOGETHER, ReasonCode.SIMILAR_CUSTOMERS, ReasonCode.OFTEN_NEXT)
+"""Reasons that say what other customers do: one of them at least bought the item and the one that it rests on."""
 
 Table = NDArray[np.float64]
 
@@ -57,6 +60,7 @@ class Explainer:
     repeats:    columns that tell how much of an item is bought again
     lifts:      columns that tell how much more of an item a segment or tier buys than others, by scope
     popular:    which items may be called so; bool (n_items,)
+    buyers:     of every item
     mentions:   what reviewers mention of items; None = it is not known
     """
 
@@ -66,9 +70,10 @@ class Explainer:
         catalogue: Catalogue,
         sources: Mapping[str, CandidateSource],
         popular: Flags,
+        buyers: Buyers,
         mentions: Mentions | None = None,
     ) -> None:
-        self.catalogue, self.sources, self.popular, self.mentions = catalogue, sources, popular, mentions
+        self.catalogue, self.sources, self.popular, self.buyers, self.mentions = catalogue, sources, popular, buyers, mentions
         columns = columns_by_family(config, {name: _family(name, source, config) for name, source in sources.items()})
         self.families = tuple(dict.fromkeys(column.family for column in columns if column is not None))
         self.of_sources: dict[Family, dict[str, list[int]]] = {family: {} for family in self.families}
@@ -121,6 +126,8 @@ class _Evidence:
             return None if name is None else Reason(code, name=name, strength=strength)
         seed = self._bought(row) if code is ReasonCode.BOUGHT_BEFORE else self._seed(family, row)
         if seed < 0 and code in NEED_A_SEED:
+            return None
+        if code in OF_OTHERS and not self.explainer.buyers.share_another(int(self.items[row]), seed, self.resolved.customer):
             return None
         if code is ReasonCode.SIMILAR_TEXT and (mentioned := self._mentioned(seed, row, strength)) is not None:
             return mentioned

@@ -15,6 +15,7 @@ from recsys.candidates.affinity import fit_affinity
 from recsys.candidates.content import ItemTexts, build_content
 from recsys.candidates.popular import EVERYBODY, fit_popular
 from recsys.config import Config
+from recsys.data.buyers import Buyers
 from recsys.data.catalogue import Catalogue
 from recsys.data.dataset import Dataset
 from recsys.data.reviews import read_reviews
@@ -108,6 +109,7 @@ class BundleParts:
             catalogue=catalogue,
             customers=Vocabulary.load(places["history"] / CUSTOMER_IDS),
             histories=Histories.load(places["history"]),
+            buyers=Buyers.load(places["buyers"]),
             profiles=Profiles.load(places["profiles"]),
             texts=texts,
             sources=sources,
@@ -154,6 +156,8 @@ class Fitter(Runner):
         places["catalogue"] = self.run("catalogue", data, lambda folder: known.catalogue().save(folder))
         of_whom = known if at.seen is None else at.seen.known
         places["history"] = self.run("history", {"data": of_whom.fingerprint}, lambda folder: _save_history(of_whom, folder))
+        wanted = {"data": of_whom.fingerprint, "positive": self.config.data.positive_events}
+        places["buyers"] = self.run("buyers", wanted, lambda folder: _save_buyers(of_whom, self.config, folder))
         catalogue = Catalogue.load(places["catalogue"])
         for name, source in self.config.sources.items():
             inputs = {**data, "source": source.model_dump()}
@@ -252,3 +256,9 @@ def customer_groups(profiles: Profiles) -> dict[str, CustomerGroups]:
 def _save_history(known: Dataset, folder: Path) -> None:
     Histories.of_interactions(known.interactions, len(known.customers)).save(folder)
     Vocabulary(known.customers.ids).save(folder / CUSTOMER_IDS)
+
+
+def _save_buyers(known: Dataset, config: Config, folder: Path) -> None:
+    lines = known.interactions
+    wanted = np.isin(lines.events, known.event_codes(config.data.positive_events))
+    Buyers.of_interactions(lines.take(wanted), len(known.items)).save(folder)

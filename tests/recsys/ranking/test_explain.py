@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from asking import FakeRanker, Patience, ask, assert_sound, with_strategy
-from handmade import asked, catalogue, days_ago, history, profile
+from handmade import asked, catalogue, days_ago, history, interactions, profile
 from world import NUMBER
 
 from benchmarks.reason_evidence import Evidence
 from recsys.bundle import Bundle
 from recsys.config import Config, RankerConfig, parse_config
+from recsys.data.buyers import Buyers
 from recsys.data.dataset import Dataset
 from recsys.engine import Engine, Snapshot
 from recsys.feature_config import FeatureConfig
@@ -41,7 +42,8 @@ FEATURES = {
 ITEMS = catalogue(5, brands=[0, 0, 1, 1, -1], groups=[3, 3, -1, -1, -1], categories=[[0, 1], [0, 1], [0, 2], [3, 4], [-1, -1]])
 CONFIG = Config(features={name: FeatureConfig(**feature) for name, feature in FEATURES.items()})
 WIDTH = len(feature_names(CONFIG))
-EXPLAINER = Explainer(CONFIG, ITEMS, {}, np.array([True, True, True, True, False]))
+NOBODY = Buyers.of_interactions(interactions(), len(ITEMS))
+EXPLAINER = Explainer(CONFIG, ITEMS, {}, np.array([True, True, True, True, False]), NOBODY)
 TRUE = {"again": OFTEN, "segment": 0.1, "tier": 0.1}
 """Of features, values at which what they say is true of an item that is popular."""
 BUYER = asked(history((3, 0), (9, 2)), who=profile(segment="s1", tier="high"))
@@ -113,7 +115,7 @@ def test_a_reason_names_its_evidence_or_is_not_given(added: str, item: int, expe
 
 def test_the_narrowest_category_that_the_customer_bought_from_is_named() -> None:
     items = catalogue(3, categories=[[0, 1, 2], [0, 1, 3], [0, 4, 5]])
-    explainer = Explainer(CONFIG, items, {}, np.zeros(3, np.bool_))
+    explainer = Explainer(CONFIG, items, {}, np.zeros(3, np.bool_), NOBODY)
     contributions = np.zeros((3, WIDTH))
     contributions[:, list(FEATURES).index("shelf")] = 1.0
     found, _ = explainer.reasons(
@@ -195,7 +197,7 @@ def read_alike(
 ) -> list[Reason]:
     """Reasons of one item where texts are compared; `seed` is what the source names as the item of the customer that it reads like."""
     who = asked(history((3, 0), (9, 1), (11, 2), (20, 3))) if who is None else who
-    explainer = Explainer(WITH_TEXT, ITEMS, {"alike": Alike(seed)}, np.zeros(len(ITEMS), np.bool_), said)
+    explainer = Explainer(WITH_TEXT, ITEMS, {"alike": Alike(seed)}, np.zeros(len(ITEMS), np.bool_), NOBODY, said)
     contributions = np.zeros((1, len(ALIKE_COLUMNS)))
     for name, value in added.items():
         contributions[0, ALIKE_COLUMNS.index(name)] = value
@@ -241,6 +243,39 @@ def test_an_item_that_the_customer_does_not_have_is_no_evidence_whatever_a_sourc
     assert read_alike(TEXT, item=2, seed=3, who=looks_at) == []
     assert read_alike(TEXT, item=2, seed=0, who=asked(history((9, 2)))) == []
     assert read_alike(TEXT, item=2, seed=0, who=asked()) == []
+
+
+# What other customers do
+
+
+class OfOthers(Alike):
+    """A source that speaks of other customers."""
+
+    def __init__(self, seed: int, reason: ReasonCode) -> None:
+        super().__init__(seed)
+        self.reason = reason
+
+
+@pytest.mark.parametrize("code", [ReasonCode.BOUGHT_TOGETHER, ReasonCode.SIMILAR_CUSTOMERS, ReasonCode.OFTEN_NEXT])
+@pytest.mark.parametrize(
+    ("lines", "is_told"), [([(1, 7, 0), (2, 7, 2)], False), ([(1, 8, 0), (2, 7, 2)], False), ([(1, 8, 0), (2, 8, 2)], True)]
+)
+def test_what_others_do_is_told_only_where_another_customer_did_it(
+    code: ReasonCode, lines: list[tuple[int, int, int]], is_told: bool
+) -> None:
+    """Customer 7 has item 0 and is told of item 2."""
+    who = asked(history((3, 0)), customer=7)
+    explainer = Explainer(
+        WITH_TEXT,
+        ITEMS,
+        {"alike": OfOthers(0, code)},
+        np.zeros(len(ITEMS), np.bool_),
+        Buyers.of_interactions(interactions(*lines), len(ITEMS)),
+    )
+    contributions = np.zeros((1, len(ALIKE_COLUMNS)))
+    contributions[0, ALIKE_COLUMNS.index("alike_score")] = 1.0
+    found, _ = explainer.reasons(contributions, np.zeros_like(contributions, np.float32), np.array([2], np.int32), who)
+    assert found == [[Reason(code, "i0", strength=1.0)] if is_told else []]
 
 
 # In the engine
