@@ -12,7 +12,7 @@ Attribute = Literal["item", "group", "brand", "product_type", "category", "depar
 """What features may group items by: the item itself, its variant group, its brand, the last, second or first level of its category path."""
 
 
-FeatureScope = Literal["item", "now", "customer", "pair", "segment", "tier", "need", "source", "link"]
+FeatureScope = Literal["item", "now", "query", "customer", "pair", "segment", "tier", "need", "source", "link"]
 FeatureStatistic = Literal[
     "rate",
     "decayed",
@@ -34,6 +34,9 @@ FeatureStatistic = Literal[
     "mean",
     "max",
     "last",
+    "hour",
+    "weekday",
+    "context",
 ]
 
 STATISTICS_OF: dict[str, tuple[str, ...]] = {
@@ -41,6 +44,7 @@ STATISTICS_OF: dict[str, tuple[str, ...]] = {
     "customer": ("rate", "recency", "value", "repeat"),
     "pair": ("rate", "decayed", "recency", "value", "interval", "due", "passed", "frequency", "share", "affinity", "price"),
     "now": ("rate", "recency", "age"),
+    "query": ("hour", "weekday", "context"),
     "segment": ("lift", "rate", "affinity", "price"),
     "tier": ("lift", "rate", "affinity", "price"),
     "need": ("lift", "rate", "affinity", "price"),
@@ -57,7 +61,7 @@ class FeatureConfig(Section):
     scope: FeatureScope = Field(
         description="whose lines are counted: the item's until the bundle was made, or until now, the customer's, this customer's with the "
         "item, those of its segment or tier, or of customers with its need; or what a source says of the item, or of how it goes with the "
-        "customer's items"
+        "customer's items; or when the query is asked and what is looked at"
     )
     statistic: FeatureStatistic = Field(description="what is made of them; recsys/features/spec.py defines each")
     by: Attribute = Field("item", description="widen the item to its group, brand, category or department")
@@ -80,9 +84,9 @@ class FeatureConfig(Section):
             raise ValueError(f"'source' belongs to the scopes {' and '.join(map(repr, OF_SOURCES))}, and they need it")
         if self.half_life_items is not None and self.statistic not in ("sum", "mean"):
             raise ValueError("half_life_items belongs to the statistics 'sum' and 'mean' of scope 'link'")
-        if self.by != "item" and self.scope in ("customer", *OF_SOURCES):
+        if self.by != "item" and self.scope in ("query", "customer", *OF_SOURCES):
             raise ValueError(f"'by' has no meaning for scope {self.scope!r}")
-        if self.window_days is not None and self.scope in OF_SOURCES:
+        if self.window_days is not None and self.scope in ("query", *OF_SOURCES):
             raise ValueError(f"window_days has no meaning for scope {self.scope!r}")
         if self.by == "item" and self.statistic == "price":
             raise ValueError("statistic 'price' compares the prices of items that share something: set 'by', for example to 'category'")

@@ -49,6 +49,7 @@ FAMILIES = {
     "what sold until then": ("now", "item"),
     "brand and category of customer and item": ("pair",),
     "the customer": ("customer",),
+    "when and where the query is asked": ("query",),
 }
 """Scopes of `recsys.features.spec` that make a family."""
 

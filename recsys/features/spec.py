@@ -30,6 +30,13 @@ widens the item to all items that share its group, brand, product type, category
     affinity    as of a pair, but the customer's share is shrunk to that of the group, and the group's to that of all
     price       as of a pair, but of what the group buys
 
+    Scope now, of all customers, until the day of the query: rate, recency, and age, the days since the item's first line.
+
+    Scope query, the same for all candidates:
+    hour        of the day in UTC, 0 to 24
+    weekday     0 = Monday to 6 = Sunday, in UTC
+    context     how many items are looked at or in the cart
+
 A share is shrunk by as many lines of the wider share as the data ask for: see `recsys.features.affinity`. A customer of whom little is
 known has the affinities of its segment, one of whom much is known has its own. Of a mean place of few lines of a `by`, five lines at
 the customer's or group's mean place in the whole shop are part.

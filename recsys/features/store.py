@@ -18,6 +18,7 @@ from recsys.feature_config import OF_SOURCES
 from recsys.features.affinity import concentration, price_places, shrunk, usual_places
 from recsys.features.grouped import CustomerLines, PairLines
 from recsys.features.linked import OfSources
+from recsys.features.moment import of_moment
 from recsys.features.now import Calendar, calendars, load_calendars, save_calendars
 from recsys.features.spec import GROUP_SCOPES, FeatureSpec, feature_names, feature_specs, half_life_weights
 from recsys.protocols import CandidateSource, ResolvedQuery
@@ -81,6 +82,8 @@ class FeatureStore:
                 table[:, column] = of_items[:, next(item_columns)]
             elif spec.scope == "customer":
                 table[:, column] = lines.statistic(spec)
+            elif spec.scope == "query":
+                table[:, column] = of_moment(spec, resolved)
             elif spec.scope == "now":
                 table[:, column] = self.calendars[spec.by].statistic(spec, self.catalogue.codes(spec.by)[items], resolved.time)
             elif spec.scope in OF_SOURCES:

@@ -46,7 +46,7 @@ EVERY_FEATURE = {
     for statistic in statistics
     for by in (
         ("item",)
-        if scope in ("customer", *OF_SOURCES)
+        if scope in ("query", "customer", *OF_SOURCES)
         else ("brand", "category")
         if statistic == "price"
         else ("item", "brand", "category")
