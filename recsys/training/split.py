@@ -20,6 +20,8 @@ MIN_SEQUENCE = 4
 """Distinct items of a customer who takes part in a split by position: one to know, one to learn, one to validate by, one to test."""
 JUST_AFTER = np.timedelta64(1, "us")
 NOTHING: Ints = np.empty(0, np.int32)
+ITEM_BITS = 32
+"""An item's number takes fewer."""
 
 
 @dataclass(frozen=True)
@@ -172,13 +174,12 @@ def _forgotten(known: Dataset, seen: Dataset, config: Config) -> dict[int, Ints]
 def _wanted(lines: Interactions) -> dict[int, Ints]:
     """Distinct items of each customer, by customer number."""
     lines = lines.take(lines.customers >= 0)
-    pairs = np.unique(np.stack([lines.customers, lines.items], axis=1), axis=0)
-    customers, starts = np.unique(pairs[:, 0], return_index=True)
-    return (
-        {int(c): items.astype(np.int32) for c, items in zip(customers, np.split(pairs[:, 1], starts[1:]), strict=True)}
-        if len(pairs)
-        else {}
-    )
+    pairs = np.sort((lines.customers.astype(np.int64) << ITEM_BITS) + lines.items)  # numbers sort far quicker than rows
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+    customers = pairs >> ITEM_BITS
+    starts = np.flatnonzero(np.diff(customers, prepend=-1))
+    items = (pairs & ((1 << ITEM_BITS) - 1)).astype(np.int32)
+    return dict(zip(customers[starts].tolist(), np.split(items, starts[1:]), strict=True)) if len(pairs) else {}
 
 
 def _customer_queries(wanted: Mapping[int, Ints], start: np.datetime64, config: Config, rng: np.random.Generator) -> list[LabelledQuery]:
