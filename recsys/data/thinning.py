@@ -23,13 +23,14 @@ def basket_numbers(lines: Interactions) -> NDArray[np.int64]:
     rows = rows[np.argsort(lines.customers[rows], kind="stable")]
     moments = -1 - np.unique(lines.times[rows], return_inverse=True)[1]
     baskets = np.where(lines.baskets[rows] >= 0, lines.baskets[rows], moments)
-    keys = np.stack([lines.customers[rows].astype(np.int64), baskets])
-    _, first, basket = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    baskets -= baskets.min(initial=0)
+    keys = lines.customers[rows] * (baskets.max(initial=0) + 1) + baskets  # numbers sort quicker than pairs
+    _, first, basket = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")  # by customer, newest basket first
-    owners = keys[0, first[order]]
+    owners = lines.customers[rows[first[order]]]
     within = np.empty(len(order), np.int64)
     within[order] = np.arange(len(order)) - np.searchsorted(owners, owners)
-    numbers[rows] = within[basket.ravel()]
+    numbers[rows] = within[basket]
     return numbers
 
 
