@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from recsys.config import TextConfig
 from recsys.data.dataset import Dataset
 from recsys.source_config import IndexConfig
-from recsys.text.encoder import Progress, encode_texts, load_encoder
+from recsys.text.embedding_cache import encode_texts
+from recsys.text.encoder import Progress, load_encoder
 from recsys.text.index import VectorIndex
 from recsys.types import Floats
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from recsys.config import FinetuneConfig, TextConfig
-from recsys.text.encoder import encode_texts, load_encoder
+from recsys.text.embedding_cache import encode_texts
+from recsys.text.encoder import load_encoder
 from recsys.text.finetune import finetune
 from recsys.threads import limit_threads
 from recsys.training.finetuning import Material, make_lesson

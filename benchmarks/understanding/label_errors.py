@@ -23,7 +23,8 @@ from benchmarks.text.bench import SEED, Bench
 from recsys.config import TextConfig
 from recsys.synthetic.messages import INTENTS
 from recsys.synthetic.writing import SHOP, TRUTH
-from recsys.text.encoder import TextEncoder, encode_texts, load_encoder
+from recsys.text.embedding_cache import encode_texts
+from recsys.text.encoder import TextEncoder, load_encoder
 from recsys.text.heads import Heads
 from recsys.training.customers import ShopReader
 from recsys.training.stages import silent

@@ -5,10 +5,7 @@ torch and transformers are imported by `load_encoder`, not by this module: what 
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,10 +26,6 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Told (done, total, what) whenever a part of a long step is finished."""
 
-_SHARD = 2048
-"""The most distinct texts that a shard holds on average; between half of it and all of it."""
-_CACHE_BYTES = 1 << 32
-"""So much may lie in a cache of shards, or four times what the last call used, before shards that went unused longest are deleted."""
 _CHARACTERS = 64
 """What is looked at of a text, per token wanted: far more than a token ever takes, so that a text of megabytes costs no seconds."""
 _CACHED_TOKENS = {"float32": 1024, "bfloat16": 2048, "int8": 1024}
@@ -211,91 +204,3 @@ def _try(encoder: TextEncoder, config: TextConfig) -> None:
             f"text.trunk {config.trunk!r} is no BERT-like encoder, or cannot read text.max_tokens = {config.max_tokens} tokens; "
             f"reading a text ended in {type(error).__name__}: {error}"
         ) from error
-
-
-def encode_texts(encoder: TextEncoder, texts: Sequence[str], cache: Path, progress: Progress) -> Floats:
-    """`TextEncoder.encode` for many texts: goes on where a killed run was, and reuses what an earlier run encoded.
-
-    Each text belongs to a shard by its own hash. A shard is encoded by itself and kept as a file named by all it depends on,
-    so the result is the same whatever was in the cache, and a few new texts renew few shards.
-
-    Args:
-        texts: any number, with repeats.
-        cache: folder for the shards; made where missing. Everything in it may be deleted. It grows to 4 GiB, or to four times what this
-            call used where that is more; then what went unused longest is deleted.
-        progress: told after each shard how many distinct texts are done.
-
-    Returns:
-        float32, shape (len(texts), dim), in the order of the texts.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    distinct = set(texts)
-    rows: dict[str, int] = {}
-    embeddings = np.empty((len(distinct), encoder.dim), np.float32)
-    used: set[Path] = set()
-    for shard in _shards(distinct):
-        done = len(rows) + len(shard)
-        path = _shard_path(encoder, shard, cache)
-        used.add(path)
-        embeddings[len(rows) : done] = _encode_shard(encoder, shard, path)
-        rows.update(zip(shard, range(len(rows), done), strict=True))
-        progress(done, len(distinct), "texts encoded")
-    _forget(cache, used)
-    return embeddings[[rows[text] for text in texts]]
-
-
-def _shards(distinct: set[str]) -> Iterator[list[str]]:
-    """The texts in sorted lists; a text's list depends on its hash and on the number of lists, a power of two."""
-    n_shards = 1
-    while n_shards * _SHARD < len(distinct):
-        n_shards *= 2
-    shards: list[list[str]] = [[] for _ in range(n_shards)]
-    for text in sorted(distinct):
-        shards[int.from_bytes(hashlib.sha256(_bytes(text)).digest()[:4]) % n_shards].append(text)
-    return (shard for shard in shards if shard)
-
-
-def _shard_path(encoder: TextEncoder, shard: list[str], cache: Path) -> Path:
-    key = hashlib.sha256(f"{encoder.fingerprint} {encoder.arithmetic}".encode())
-    for text in shard:
-        key.update(hashlib.sha256(_bytes(text)).digest())
-    return cache / f"{key.hexdigest()[:32]}.npy"
-
-
-def _encode_shard(encoder: TextEncoder, shard: list[str], path: Path) -> Floats:
-    try:
-        kept: Floats = np.load(path)
-        if kept.shape == (len(shard), encoder.dim) and kept.dtype == np.float32:
-            os.utime(path)  # used now: `_forget` takes the oldest first
-            return kept
-    except (OSError, ValueError, EOFError):
-        pass  # absent, or cut off by a power failure: encoded anew
-    embeddings = encoder.encode(shard)
-    partial = path.with_suffix(f".{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, embeddings)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return embeddings
-
-
-def _forget(cache: Path, used: set[Path]) -> None:
-    """Delete what went unused longest, leftovers of killed runs included, until the cache is no larger than it may be."""
-    files: list[tuple[float, int, Path]] = []
-    for path in cache.glob("[0-9a-f]" * 32 + ".*"):
-        with suppress(FileNotFoundError):  # another run forgets too
-            files.append((path.stat().st_mtime, path.stat().st_size, path))
-    most = max(_CACHE_BYTES, 4 * sum(size for _, size, path in files if path in used))
-    total = sum(size for _, size, _ in files)
-    for _, size, path in sorted(files):
-        if total <= most:
-            return
-        if path not in used:
-            path.unlink(missing_ok=True)
-            total -= size
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

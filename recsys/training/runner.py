@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from recsys.config import Config
-from recsys.text.encoder import TextEncoder, encode_texts
+from recsys.text.embedding_cache import encode_texts
+from recsys.text.encoder import TextEncoder
 from recsys.training.stages import Stages, always, stage_seed
 from recsys.types import Floats
 from segmentation.llm.cache import LabelCache

@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from recsys.errors import DataError
 from recsys.synthetic.reviews import ASPECTS
 from recsys.synthetic.tables import customer_id, item_id
-from recsys.text.encoder import encode_texts, load_encoder
+from recsys.text.embedding_cache import encode_texts
+from recsys.text.encoder import load_encoder
 from recsys.threads import limit_threads
 from recsys.training.stages import Progress
 from recsys.types import Floats, Ints

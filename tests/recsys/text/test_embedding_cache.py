@@ -1,4 +1,4 @@
-"""How encoding many texts survives a kill, and what its cache keeps and forgets; with a tiny random BERT in a folder."""
+"""How reading many texts survives a kill, and what its cache keeps and forgets; with a tiny random BERT in a folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from trunks import write_trunk
 
-import recsys.text.encoder as encoder_module
+import recsys.text.embedding_cache as cache_module
 from recsys.config import TextConfig
-from recsys.text.encoder import TextEncoder, encode_texts, load_encoder
+from recsys.text.embedding_cache import encode_texts
+from recsys.text.encoder import TextEncoder, load_encoder
 from recsys.types import Floats
 
 WORDS = ["red", "green", "blue", "hat", "coat", "shoe"]
@@ -44,8 +45,8 @@ class Steps:
 
 
 @pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_module, "_SHARD", 8)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "_CHUNK", 8)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return read
 
 
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("killed_after", [1, 3])
 def test_a_killed_run_goes_on_and_changes_no_bit(
@@ -80,19 +81,31 @@ def test_a_killed_run_goes_on_and_changes_no_bit(
     assert len(encoded) == len(TEXTS) - steps.seen[-1][0]
 
 
-@pytest.mark.usefixtures("small_shards")
-def test_a_second_run_reads_nothing_and_a_new_text_renews_one_shard(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
+@pytest.mark.usefixtures("small_chunks")
+def test_what_was_read_once_is_not_read_again_among_whatever_texts(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
     encoder = load(trunk)
     first = encode_texts(encoder, TEXTS, tmp_path, Steps())
     encoded.clear()
     np.testing.assert_array_equal(encode_texts(encoder, TEXTS, tmp_path, Steps()), first)
     assert encoded == []
-    encode_texts(encoder, [*TEXTS, "green blue hat"], tmp_path, Steps())
-    assert "green blue hat" in encoded
-    assert len(encoded) <= len(TEXTS) // 2
+    more = encode_texts(encoder, ["green blue hat", *TEXTS[7:20], "coat"], tmp_path, steps := Steps())
+    assert encoded == ["coat", "green blue hat"]
+    assert [done for done, _, _ in steps.seen] == [13, 15]
+    np.testing.assert_array_equal(more[1:14], first[7:20])
+    np.testing.assert_array_equal(encode_texts(encoder, ["coat", "green blue hat"], tmp_path, Steps()), more[[14, 0]])
 
 
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_what_is_read_beside_a_text_does_not_change_its_embedding(trunk: Path, tmp_path: Path, precision: str) -> None:
+    encoder = load(trunk, precision=precision, batch_size=64)
+    together = encode_texts(encoder, [*TEXTS, "hat " * 14], tmp_path / "together", Steps())
+    for row in (0, 17, 35):
+        alone = encode_texts(encoder, TEXTS[row : row + 1], tmp_path / str(row), Steps())[0]
+        assert alone @ together[row] > 1 - 1e-5
+        assert np.median(together @ alone) < 1 - 1e-4
+
+
+@pytest.mark.usefixtures("small_chunks")
 def test_repeats_are_encoded_once_and_progress_counts_distinct_texts(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
     encoder, steps = load(trunk), Steps()
     embeddings = encode_texts(encoder, TEXTS * 3, tmp_path, steps)
@@ -103,17 +116,17 @@ def test_repeats_are_encoded_once_and_progress_counts_distinct_texts(trunk: Path
     assert [done for done, _, _ in steps.seen] == sorted(done for done, _, _ in steps.seen)
 
 
-def test_a_shard_cut_off_on_disk_is_encoded_again(trunk: Path, tmp_path: Path) -> None:
+def test_a_file_cut_off_on_disk_is_read_again(trunk: Path, tmp_path: Path) -> None:
     encoder = load(trunk)
     first = encode_texts(encoder, TEXTS, tmp_path, Steps())
-    (shard,) = tmp_path.iterdir()
-    for kept in (0, 7, 100, 400):
-        shard.write_bytes(shard.read_bytes()[:kept])
+    (file,) = tmp_path.iterdir()
+    for kept in (1400, 400, 100, 7, 0):
+        file.write_bytes(file.read_bytes()[:kept])
         np.testing.assert_array_equal(encode_texts(encoder, TEXTS, tmp_path, Steps()), first)
-    assert [file.name for file in tmp_path.iterdir()] == [shard.name]
+    assert list(tmp_path.iterdir()) == [file]
 
 
-def test_another_trunk_never_reads_the_shards_of_the_first(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
+def test_another_trunk_takes_nothing_that_the_first_read(trunk: Path, tmp_path: Path, encoded: list[str]) -> None:
     encode_texts(load(trunk), TEXTS, tmp_path, Steps())
     encoded.clear()
     encode_texts(load(trunk, max_tokens=8), TEXTS, tmp_path, Steps())
@@ -124,7 +137,7 @@ def test_no_texts_are_no_work(trunk: Path, tmp_path: Path) -> None:
     assert encode_texts(load(trunk), [], tmp_path / "new", Steps()).shape == (0, 16)
 
 
-@pytest.mark.usefixtures("small_shards")
+@pytest.mark.usefixtures("small_chunks")
 def test_the_cache_forgets_what_went_unused_longest(
     trunk: Path, tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +153,7 @@ def test_the_cache_forgets_what_went_unused_longest(
     encode_texts(encoder, TEXTS[:6], tmp_path, Steps())
     assert left.exists()
 
-    monkeypatch.setattr(encoder_module, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(cache_module, "_CACHE_BYTES", 1)
     encode_texts(encoder, TEXTS[24:27], tmp_path, Steps())
     assert not left.exists()
     assert (tmp_path / "notes.txt").exists()
