@@ -68,18 +68,18 @@ class Phrases:
         words = placed_tokens(text)
         found, at = [], 0
         while at < len(words):
-            run = self._longest([word for word, _ in words[at : at + self._most(words[at][0])]])
+            run = self._longest(words, at)
             if run:
                 found.append((run, self._values[run], (words[at][1][0], words[at + len(run) - 1][1][1])))
             at += max(len(run), 1)
         return found
 
-    def _most(self, first: str) -> int:
-        return self._lengths.get(first, [0])[0]
-
-    def _longest(self, words: Sequence[str]) -> tuple[str, ...]:
-        lengths = self._lengths.get(words[0], []) if words else []
-        return next((run for length in lengths if (run := tuple(words[:length])) in self._values), ())
+    def _longest(self, words: Sequence[tuple[str, tuple[int, int]]], at: int) -> tuple[str, ...]:
+        for length in self._lengths.get(words[at][0], ()):
+            run = tuple(word for word, _ in words[at : at + length])
+            if run in self._values:
+                return run
+        return ()
 
 
 class Gazetteer:
