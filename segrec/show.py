@@ -115,6 +115,8 @@ def _group_name(name: str | None, trace: Trace) -> str | None:
 def headline(answer: Recommendation) -> str:
     """Who asked, how the engine sees them, and which strategy answered."""
     trace, who = answer.trace, answer.query.customer_id or "guest"
+    if answer.query.customer_id and not trace.is_known_customer:
+        who += " (nothing is known of this customer, so answered like a guest)"
     seen = "" if trace.segment is None else f", segment {trace.segment} {trace.segment_name}, tier {trace.tier}, {trace.stage}"
     left_out = f", left out: {'; '.join(trace.degraded)}" if trace.degraded else ""
     return f"{who}{seen}, strategy {trace.strategy}{left_out}"

@@ -179,6 +179,13 @@ def test_recommend_shows_items_with_ids_sources_and_reasons(segrec: Segrec, bund
     assert done.err == "not in the catalogue: nothing\n"
 
 
+def test_recommend_says_that_nothing_is_known_of_a_customer(segrec: Segrec, bundle: Path) -> None:
+    known, unknown, guest = (segrec("recommend", bundle, *who).out for who in (["--customer", "c4"], ["--customer", "nobody"], []))
+    assert unknown.startswith("nobody (nothing is known of this customer, so answered like a guest), strategy home")
+    assert guest.startswith("guest, strategy home")
+    assert "nothing is known" not in known + guest
+
+
 def test_explain_shows_stages_and_features(segrec: Segrec, bundle: Path) -> None:
     done = segrec("recommend", bundle, "--customer", "c4", "-k", 2, "--explain")
     for words in ("time of each stage", "retrieve als", "pair_recency", "als_rank"):
