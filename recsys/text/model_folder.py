@@ -74,7 +74,8 @@ def fingerprint(folder: Path, reading: str) -> str:
 
 
 def _package_folder(name: str) -> Path:
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    module = name.replace("-", "_")  # as pip calls the package, or as Python does
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
     if spec is None:
         raise ConfigError(f"text.trunk 'package:{name}': no package of this name is installed; try pip install {name.replace('_', '-')}")
     for root in spec.submodule_search_locations or ():

