@@ -15,7 +15,7 @@ from recsys.training.pipeline import train
 from recsys.training.stages import Progress
 from segrec.planted import open_world
 from segrec.recovery.customers import score_customers
-from segrec.recovery.items import LOOKS_AT, score_cold_items, score_price, score_reasons
+from segrec.recovery.items import LOOKS_AT, TOP, score_cold_items, score_price, score_reasons
 from segrec.recovery.lists import answers, score_discovery, score_ranking
 from segrec.recovery.score import Score
 from segrec.recovery.subject import Subject
@@ -64,4 +64,6 @@ def score_subject(subject: Subject, shop: Path, cache: Path, progress: Progress)
     if config.evaluation.discovery_strategy is not None:
         discovery = answers(subject, config.evaluation.discovery_strategy, LOOKS_AT, progress)
         scores += [*score_discovery(subject, discovery, rng), score_price(subject, discovery, rng)]
-    return (*scores, *score_cold_items(subject, rng), *score_reasons(subject, home, rng))
+    scores += [*score_cold_items(subject, rng), *score_reasons("reasons", subject, home, rng)]
+    explained = answers(subject, config.evaluation.strategy, TOP, progress, explain=True)
+    return (*scores, *score_reasons("reasons, explained", subject, explained, rng))

@@ -94,15 +94,19 @@ def score_price(subject: Subject, lists: Sequence[Recommendation], rng: np.rando
     )
 
 
-def score_reasons(subject: Subject, lists: Sequence[Recommendation], rng: np.random.Generator) -> Iterator[Score]:
+def score_reasons(part: str, subject: Subject, lists: Sequence[Recommendation], rng: np.random.Generator) -> Iterator[Score]:
     """Whether the first reason of each item is the true cause of its being likely.
 
-    Left out are new items that would meet a need of the customer's: of these causes no reason speaks.
+    Left out are items without a reason, and new ones that would meet a need of the customer's: of these causes no reason speaks.
+
+    part: what the row is called
     """
     by_batch = [_causes(subject, lists, rows) for rows in subject.batches()]
     causes, is_counted = (np.concatenate(parts) for parts in zip(*by_batch, strict=True))
-    codes = np.array([[str(item.reasons[0].code) for item in answer.items[:TOP]] for answer in lists])
-    given, gives = np.unique(codes), [codes == code for code in np.unique(codes)]
+    codes = np.array([[str(item.reasons[0].code) if item.reasons else "" for item in answer.items[:TOP]] for answer in lists])
+    is_counted &= codes != ""
+    given = [code for code in np.unique(codes) if code]
+    gives = [codes == code for code in given]
     would_be_right = [np.isin(causes, [*TRUE_CAUSES.get(ReasonCode(code), ())]) for code in given]
     n_counted = is_counted.sum(axis=1)
     is_right = np.logical_or.reduce([gave & right for gave, right in zip(gives, would_be_right, strict=True)]) & is_counted
@@ -113,7 +117,7 @@ def score_reasons(subject: Subject, lists: Sequence[Recommendation], rng: np.ran
     found = bootstrap([subject.customer_ids[row] for row in measured], shares, rng).mean(0)
     shuffled = sum(gave[is_counted].mean() * right[is_counted].mean() for gave, right in zip(gives, would_be_right, strict=True))
     note = "first reasons that are the chief true cause; chance: the same reasons shuffled; in a null world items are still bought again"
-    yield Score.of("reasons", "share right", found, chance=float(shuffled), best=1.0, note=note)
+    yield Score.of(part, "share right", found, chance=float(shuffled), best=1.0, note=note)
 
 
 def net_price_preference(subject: Subject) -> NDArray[np.float64]:

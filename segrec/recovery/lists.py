@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,21 +31,22 @@ WINDOW_DAYS = 91.0
 _BATCH = 128
 
 
-def answers(subject: Subject, strategy: str, k: int, progress: Progress) -> list[Recommendation]:
+def answers(subject: Subject, strategy: str, k: int, progress: Progress, *, explain: bool = False) -> list[Recommendation]:
     """What the engine recommends to each scored customer at the cut.
+
+    explain: with reasons from what the ranker made of each item, else from the sources that proposed it
 
     Raises:
         BundleError: a part of the bundle fails.
     """
     engine, snapshot = Engine(subject.bundle), Snapshot.of(subject.bundle)
-    queries = [
-        Query(k=k, time=aware(subject.as_of), customer_id=id_, request_id=f"score/{id_}", strategy=strategy) for id_ in subject.customer_ids
-    ]
+    asked = Query(k=k, time=aware(subject.as_of), strategy=strategy, explain=explain)
+    queries = [replace(asked, customer_id=id_, request_id=f"score/{id_}") for id_ in subject.customer_ids]
     found: list[Recommendation] = []
     with limit_threads(1):
         for start in range(0, len(queries), _BATCH):
             found += engine.recommend_many(queries[start : start + _BATCH], snapshot)
-            progress(len(found), len(queries), f"asking {strategy}")
+            progress(len(found), len(queries), f"asking {strategy}, with explanations" if explain else f"asking {strategy}")
     degraded = next((part for answer in found for part in answer.trace.degraded), None)
     if degraded is not None:
         raise BundleError(f"bundle {subject.bundle.version} answers without a part that failed, and cannot be scored: {degraded}")

@@ -43,7 +43,12 @@ FLOORS = {
 """Lowest figures allowed; in none of three seeds did any come near its floor, but for cold items and the segment prior, of which
 0.53 and 0.017 were the lowest: few items are cold, and little can be gained."""
 
-RECOVERED = {("ranking", "NDCG@10"): 0.5, ("discovery", "NDCG@10"): 0.08, ("reasons", "share right"): 0.05}
+RECOVERED = {
+    ("ranking", "NDCG@10"): 0.5,
+    ("discovery", "NDCG@10"): 0.08,
+    ("reasons", "share right"): 0.05,
+    ("reasons, explained", "share right"): 0.05,
+}
 """Lowest shares of the way to the oracle."""
 
 FEW = 50
