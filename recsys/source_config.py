@@ -26,6 +26,7 @@ class IndexConfig(Section):
         description="share of the true best 200 that an approximate search has to find; its effort is set by a sample when it is built",
     )
     hnsw_links: int = Field(32, ge=4, description="links per vector of the HNSW graph")
+    hnsw_build: int = Field(100, ge=8, description="breadth of the search for a new vector's links; more = built slower, searched quicker")
     hnsw_search: int | None = Field(None, ge=8, description="least breadth of an HNSW search; unset = what recall asks for")
     ivf_lists: int | None = Field(None, ge=1, description="number of lists; unset = about 3 times the square root of the number of vectors")
 

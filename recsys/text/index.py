@@ -26,7 +26,7 @@ from recsys.text.index_choice import IndexKind, choose_kind, code_bytes, list_co
 from recsys.text.index_file import DEEP_BEST, INDEX_FILE, SAMPLED_BEST, IndexFacts, seal, unseal
 from recsys.text.index_lists import ListMap
 from recsys.text.index_order import Found, checked, fitting, ordered, sifted, untied
-from recsys.text.index_recall import best_scores, effort_at, least_effort, sample_queries
+from recsys.text.index_recall import asked_of, best_scores, effort_at, least_effort
 from recsys.types import Flags, Floats, Ints
 
 _LOG = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ class VectorIndex:
 
         Args:
             vectors: float32, shape (n, dim), n >= 0.
-            queries: some hundreds like those to come, float32 (m, dim); None or m = 0: `sample_queries`. Customers ask with other vectors
-                than items have, and where that is known they should be passed.
+            queries: some hundreds like those to come, float32 (m, dim); None or m = 0: `sample_queries`, which also stand beside less than
+                a hundred. Customers ask with other vectors than items have, and where that is known they should be passed.
 
         Raises:
             ValueError: a shape is not (n, dim), or a value is not finite (the row is named).
@@ -88,7 +88,7 @@ class VectorIndex:
         index.add(vectors)
         proposer = _proposer(index, facts)
         if proposer is not None and n:
-            asked = sample_queries(vectors) if queries is None or not len(queries) else fitting(queries, dim)
+            asked = asked_of(vectors, None if queries is None else fitting(queries, dim))
             facts = proposer.tuned(asked, best_scores(asked, vectors, min(DEEP_BEST, n)), config.recall)
         return cls(index, facts)
 
@@ -370,7 +370,9 @@ def _empty(kind: IndexKind, n: int, dim: int, config: IndexConfig) -> Any:
     if kind == "exact":
         return faiss.IndexFlatIP(dim)
     if kind == "hnsw":
-        return faiss.IndexHNSWFlat(dim, config.hnsw_links, metric)
+        graph = faiss.IndexHNSWFlat(dim, config.hnsw_links, metric)
+        graph.hnsw.efConstruction = config.hnsw_build
+        return graph
     centres, n_lists = faiss.IndexFlatIP(dim), list_count(n, config)
     if kind == "ivf":
         lists = faiss.IndexIVFFlat(centres, dim, n_lists, metric)

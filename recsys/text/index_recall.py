@@ -15,6 +15,8 @@ _SEEN = 1 << 15
 """Among about so many vectors it is told which lie thin."""
 _BLOCK = 1 << 14
 _TIE = 1e-6
+_FEW = 100
+"""Fewer queries say nothing of the one in a hundred for which a walk ends in the wrong place and finds next to nothing."""
 
 
 def least_effort(
@@ -30,13 +32,14 @@ def least_effort(
         target: in (0, 1].
 
     Returns:
-        The effort, the greatest where none reaches the target; the mean recall over the queries less two standard errors, rounded down
-        to hundredths: what is compared with the target.
+        The effort, the greatest where none reaches the target; the mean recall over the queries and one more that finds nothing, less two
+        standard errors, rounded down to hundredths: what is compared with the target. The one more is there because few queries find
+        nothing, and among some hundreds there may happen to be none of them.
     """
     n, last = best.shape[1], best[:, -1:]
 
     def recall(effort: float) -> float:
-        hits = np.mean(find(queries, n, effort) >= last - _TIE, axis=1)
+        hits = np.append(np.mean(find(queries, n, effort) >= last - _TIE, axis=1), 0.0)
         return float(hits.mean() - 2 * hits.std() / math.sqrt(len(hits)))
 
     low, high = 0, len(efforts) - 1
@@ -52,6 +55,14 @@ def effort_at(n: float, at_sampled: float, at_deep: float) -> float:
         return at_deep * n / DEEP_BEST
     part = max(0.0, (n - SAMPLED_BEST) / (DEEP_BEST - SAMPLED_BEST))
     return (1 - part) * at_sampled + part * at_deep
+
+
+def asked_of(vectors: Floats, queries: Floats | None) -> Floats:
+    """The queries to measure with: those given; where they are fewer than a hundred, `sample_queries` beside them."""
+    if queries is not None and len(queries) >= _FEW:
+        return queries
+    samples = sample_queries(vectors)
+    return samples if queries is None else np.concatenate([queries, samples])
 
 
 def sample_queries(vectors: Floats) -> Floats:

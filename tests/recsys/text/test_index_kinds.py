@@ -17,7 +17,7 @@ from recsys.errors import BundleError
 from recsys.source_config import IndexConfig
 from recsys.text.index import VectorIndex
 from recsys.text.index_choice import IndexKind
-from recsys.text.index_recall import best_scores
+from recsys.text.index_recall import best_scores, least_effort
 from recsys.types import Flags, Floats
 
 KINDS: tuple[IndexKind, ...] = ("exact", "hnsw", "ivf", "ivf_sq8", "ivf_pq")
@@ -149,6 +149,20 @@ def test_sample_queries_must_fit_the_vectors() -> None:
         VectorIndex.build(VECTORS, IndexConfig(kind="hnsw"), np.full((5, DIM), [[1.0]] + [[np.nan]] * 4, np.float32))
     untold = VectorIndex.build(VECTORS, IndexConfig(kind="ivf"))
     assert VectorIndex.build(VECTORS, IndexConfig(kind="ivf"), VECTORS[:0]).facts == untold.facts
+
+
+@pytest.mark.parametrize(("n_queries", "stated"), [(100, 0.97), (300, 0.99)])  # 100 / 101 and 300 / 301, less two standard errors
+def test_queries_that_find_all_cannot_vouch_for_all_to_come(n_queries: int, stated: float) -> None:
+    best = np.ones((n_queries, 200), np.float32)
+    assert least_effort(lambda *_: best, [1, 2], QUERIES[:n_queries], best, target=0.95) == (1, stated)
+
+
+@pytest.mark.parametrize("kind", APPROXIMATE)
+def test_a_handful_of_queries_is_not_all_that_is_asked(kind: IndexKind) -> None:
+    one = VectorIndex.build(VECTORS, IndexConfig(kind=kind, hnsw_links=16), QUERIES[:1])
+    assert one.facts.stated_recall >= 0.95
+    scores = one.search(QUERIES, 200)[1]
+    assert (scores >= best_scores(QUERIES, VECTORS, 200)[:, -1:] - 1e-5).mean() >= one.facts.stated_recall
 
 
 @pytest.mark.parametrize("kind", KINDS)
