@@ -10,6 +10,7 @@ whole reviews are drawn for its intervals.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,16 @@ from numpy.typing import NDArray
 from benchmarks.text import classes
 from benchmarks.text.bench import Bench
 from benchmarks.text.shops import BOXES, INSTRUMENTS, by_time, written
+from recsys.config import TextConfig
 from recsys.text.heads import load_reader
 from recsys.training.finetuning import Material
 from recsys.types import Floats
 
+Head: TypeAlias = Callable[[list[str]], Floats]
+"""Probability that each text is good, float32 (n,)."""
 HEAD = "stars"
-MAX_TOKENS = 96
+MAX_TOKENS, READ_TOKENS = 96, 224
+"""Of each text the head learns from so many, and reads so many: a fifth to a third of the reviews are longer than the former, more of the bad ones."""
 
 
 def run(bench: Bench) -> None:
@@ -34,20 +39,23 @@ def run(bench: Bench) -> None:
         ("",), labels={HEAD: [(text, "good" if stars > 3 else "bad") for text, stars in zip(early.text, early.rating, strict=True)]}
     )
     text = bench.tuned(material, bench.plan(n_steps=450, head_texts=64, head_weight=1.0, micro_batch=16, learning_rate=7e-5), MAX_TOKENS)
-    reader = load_reader(text, bench.n_threads)
-
-    def by_head(texts: list[str]) -> Floats:
-        return reader.classify(texts)[HEAD][:, 1]
-
+    heads = {
+        f"head of the tuned trunk, {n} tokens": _head(text.model_copy(update={"max_tokens": n}), bench) for n in (READ_TOKENS, MAX_TOKENS)
+    }
     for name, (known, late) in parts.items():
-        _stars(name, by_head, {"own stars": known, "all stars": early}, late)
-    _snippets(bench, by_head, early)
+        _stars(name, heads, {"own stars": known, "all stars": early}, late)
+    _snippets(bench, heads, early)
 
 
-def _stars(name: str, by_head: Callable[[list[str]], Floats], known: Mapping[str, pd.DataFrame], late: pd.DataFrame) -> None:
-    """known: what readers learn from; the last of them is what the head learnt from."""
+def _head(text: TextConfig, bench: Bench) -> Head:
+    reader = load_reader(text, bench.n_threads)
+    return lambda texts: reader.classify(texts)[HEAD][:, 1]
+
+
+def _stars(name: str, heads: Mapping[str, Head], known: Mapping[str, pd.DataFrame], late: pd.DataFrame) -> None:
+    """known: what readers learn from; the last of them is what the heads learnt from."""
     truth = is_good(late)
-    told = {"head of the tuned trunk": (by_head(late.text.tolist()), list(known.values())[-1])}
+    told = {head: (read(late.text.tolist()), list(known.values())[-1]) for head, read in heads.items()}
     for what, rows in known.items():
         told[f"TF-IDF, logistic regression, {what}"] = classes.tf_idf(rows.text, is_good(rows), late.text)[:, 1], rows
     systems = {}
@@ -57,11 +65,11 @@ def _stars(name: str, by_head: Callable[[list[str]], Floats], known: Mapping[str
     classes.report(f"{name}: clear stars, {len(late):,} later reviews, {1 - truth.mean():.0%} bad", systems, late.customer.tolist())
 
 
-def _snippets(bench: Bench, by_head: Callable[[list[str]], Floats], early: pd.DataFrame) -> None:
+def _snippets(bench: Bench, heads: Mapping[str, Head], early: pd.DataFrame) -> None:
     snippets = pd.read_parquet(bench.data / "vader_amazon_snippets.parquet")
     truth = snippets.mean_sentiment.to_numpy(np.float64)
     told = {
-        "head of the tuned trunk": by_head(snippets.text.tolist()),
+        **{head: read(snippets.text.tolist()) for head, read in heads.items()},
         "TF-IDF, logistic regression, all stars": classes.tf_idf(early.text, is_good(early), snippets.text)[:, 1],
     }
     systems = {reader: classes.by_order(truth, np.asarray(shares, np.float64)) for reader, shares in told.items()}

@@ -159,6 +159,7 @@ def test_each_command_prints_tuned_beside_what_it_is_measured_against(
     monkeypatch.setattr("benchmarks.text.next_item.N_VALIDATION", 20)
     monkeypatch.setattr("benchmarks.text.study.N_CUSTOMERS", 40)
     monkeypatch.setattr("benchmarks.text.classes.N_RESAMPLES", 20)
+    monkeypatch.setattr("benchmarks.text.sentiment.READ_TOKENS", 128)
     small = ["--set", "batch_texts=16", "--set", "head_texts=8", "--steps", "2", "--threads", "1"]
     arguments = [what, "--data", str(data), "--work", str(tmp_path), "--trunk", str(trunk), *small]
     assert main(arguments) == 0
