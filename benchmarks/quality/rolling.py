@@ -69,7 +69,7 @@ def _kept(path: Path, dataset: Dataset, plan: Plan, stages: Stages) -> list[Meas
     """What one bundle was measured to do, kept by bundle and shop: a run that was stopped goes on where it was."""
 
     def make(folder: Path) -> None:
-        for number, part in enumerate(_measured(path, dataset, plan.n_thin, stages.progress)):
+        for number, part in enumerate(_measured(path, dataset, plan.n_thin, stages)):
             (folder / f"{number:02}.json").write_text(EvaluationResult(part, ()).to_json(), encoding="utf-8")
 
     code = source_digest(Path(offline_eval.__file__).parent, Path(benchmarks.quality.__file__).parent)
@@ -78,10 +78,10 @@ def _kept(path: Path, dataset: Dataset, plan: Plan, stages: Stages) -> list[Meas
     return [EvaluationResult.from_json(part.read_text(encoding="utf-8")).measurements for part in sorted(folder.glob("*.json"))]
 
 
-def _measured(path: Path, dataset: Dataset, n_thin: int, progress: Progress) -> Iterator[Measurements]:
+def _measured(path: Path, dataset: Dataset, n_thin: int, stages: Stages) -> Iterator[Measurements]:
     """Everything of one cut."""
     bundle = Bundle.load(path)
-    asked = question_of(bundle, dataset, METRICS, progress, in_full=True)
+    asked = question_of(bundle, dataset, METRICS, stages.progress, in_full=True)
     beside = _with_ease(bundle, dataset)
     for title, strategy in strategies_of(bundle).items():
         answered = asked.ask(title, {**_systems(beside, strategy), **baselines_of(asked.period, title)})
@@ -93,14 +93,14 @@ def _measured(path: Path, dataset: Dataset, n_thin: int, progress: Progress) -> 
             assert baskets is not None, "who bought had a first occasion"
             yield replace(baskets.measurements, title=NEXT_BASKET)
     if n_thin:
-        yield from _thin(path, bundle, asked, n_thin)
+        yield from _thin(path, bundle, asked, n_thin, stages)
 
 
-def _thin(path: Path, bundle: Bundle, asked: Question, n_thin: int) -> Iterator[Measurements]:
+def _thin(path: Path, bundle: Bundle, asked: Question, n_thin: int, stages: Stages) -> Iterator[Measurements]:
     """The engine and its sources where customers have only their last baskets; what is new to them is so by all that they bought."""
     dataset, cut, config = asked.period.dataset, asked.period.start, bundle.config
     sizes = n_baskets(positive_lines(dataset.before(cut), config), len(bundle.customers))
-    for n, less in shortened(bundle, path, dataset, LENGTHS, asked.progress):
+    for n, less in shortened(bundle, path, dataset, LENGTHS, stages):
         for title, strategy in strategies_of(bundle).items():
             truth = asked.period.wanted(title, "time").truth
             long = [id_ for id_ in truth if (number := bundle.customers.number(id_)) is not None and sizes[number] >= n]

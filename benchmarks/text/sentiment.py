@@ -28,7 +28,8 @@ Head: TypeAlias = Callable[[list[str]], Floats]
 """Probability that each text is good, float32 (n,)."""
 HEAD = "stars"
 MAX_TOKENS, READ_TOKENS = 96, 224
-"""Of each text the head learns from so many, and reads so many: a fifth to a third of the reviews are longer than the former, more of the bad ones."""
+"""Of each text the head learns from so many, and reads so many: a fifth to a third of the reviews, more of the bad ones, are longer than
+the former."""
 
 
 def run(bench: Bench) -> None:

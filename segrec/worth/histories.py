@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.bundle import Bundle, Histories
+import segrec
+from recsys.bundle import ENCODER, Bundle, Histories
 from recsys.config import Config
 from recsys.data.dataset import Dataset
 from recsys.data.thinning import basket_numbers
 from recsys.data.thinning import cut_down as thinned
-from recsys.training.customers import purchases
+from recsys.training.customers import ShopReader, fingerprint_of, purchases, writings_of
 from recsys.training.split import positive_lines
-from recsys.training.stages import Progress
+from recsys.training.stages import Progress, Stages, contents_of, source_digest
 from recsys.types import Floats, Interactions
-from segrec.segment_folder import open_fitted
+from segmentation.profile import Profiles
+from segrec.segment_folder import SEGMENTATION, VOICE, Fitted, open_fitted
 from segrec.segment_reading import reader_by, voices_by
 
 FIFTHS = ("1 (thinnest)", "2", "3", "4", "5 (longest)")
@@ -41,11 +44,12 @@ def cut_down(dataset: Dataset, cut: np.datetime64, n: int, config: Config) -> Da
     return thinned(dataset, bought, np.full(len(dataset.customers), n))
 
 
-def shortened(bundle: Bundle, path: Path, dataset: Dataset, lengths: Sequence[int], progress: Progress) -> Iterator[tuple[int, Bundle]]:
+def shortened(bundle: Bundle, path: Path, dataset: Dataset, lengths: Sequence[int], stages: Stages) -> Iterator[tuple[int, Bundle]]:
     """For each length n the bundle of a shop to which only the last `n` baskets of each customer are known.
 
     Its customers have the profiles that such customers would have been given, also by what they have written since. What all models were
-    made of stays as it is. path: where the bundle was loaded from; dataset: the shop that it was trained on
+    made of stays as it is. path: where the bundle was loaded from; dataset: the shop that it was trained on; stages: where the profiles are
+    kept, for bundles that share a segmentation have the same ones, and to read all texts again takes longest
 
     Raises:
         ValueError: the bundle has no time, so no basket is the last one.
@@ -53,26 +57,42 @@ def shortened(bundle: Bundle, path: Path, dataset: Dataset, lengths: Sequence[in
     if bundle.as_of is None:
         raise ValueError("a bundle from a split by position has no time before which baskets could be the last")
     fitted = open_fitted(path)
-    reader = reader_by(fitted)
-    remembering = None if reader is None else replace(reader, embed=_remembering(reader.embed))
+    reader = cache(partial(_reader_of, fitted))  # opened when it is first needed, which it often is not
     for n in lengths:
         known = cut_down(dataset, bundle.as_of, n, bundle.config).before(bundle.as_of)
-        n_customers, lines = len(known.customers), purchases(known, bundle.config)
-        voices = voices_by(fitted, known, bundle.as_of, remembering, progress)
-        profiles = fitted.model.assign(lines, n_customers, bundle.as_of, voices=voices)
-        yield n, replace(bundle, histories=Histories.of_interactions(known.interactions, n_customers), profiles=profiles)
+        made_of = {
+            "data": dataset.fingerprint,
+            "written": fingerprint_of(writings_of(known)),
+            "as_of": bundle.as_of,
+            "length": n,
+            "events": bundle.config.data.model_dump(),
+            "fit": [(place, contents_of(path / place)) for place in (SEGMENTATION, VOICE, ENCODER) if (path / place).is_dir()],
+            "texts": fitted.facts["texts"],
+            "code": source_digest(Path(segrec.__file__).parent),
+        }
+        profiles = Profiles.load(stages.run("thin-profiles", made_of, partial(_assign, fitted, known, reader, stages.progress)))
+        yield n, replace(bundle, histories=Histories.of_interactions(known.interactions, len(known.customers)), profiles=profiles)
 
 
-def _remembering(embed: Callable[[Sequence[str]], Floats]) -> Callable[[Sequence[str]], Floats]:
-    """The same, which is asked for each text once: a longer history has the texts of the shorter ones."""
-    known: dict[str, Floats] = {}
+def _reader_of(fitted: Fitted) -> ShopReader | None:
+    """What reads texts as the fit read them, each text once: a longer history has the texts of the shorter ones; None = it read none."""
+    reader, known = reader_by(fitted), dict[str, Floats]()
+    if reader is None:
+        return None
+    embed = reader.embed
 
     def remembered(texts: Sequence[str]) -> Floats:
         new = [text for text in dict.fromkeys(texts) if text not in known]
         known.update(zip(new, embed(new), strict=True))
         return np.stack([known[text] for text in texts])
 
-    return remembered
+    return replace(reader, embed=remembered)
+
+
+def _assign(fitted: Fitted, known: Dataset, reader: Callable[[], ShopReader | None], progress: Progress, folder: Path) -> None:
+    """Write the profiles of all customers of a view, as of its end."""
+    voices = voices_by(fitted, known, known.end, reader(), progress)
+    fitted.model.assign(purchases(known, fitted.config), len(known.customers), known.end, voices=voices).save(folder)
 
 
 def fifths(sizes: NDArray[np.int64]) -> list[str]:

@@ -190,7 +190,7 @@ def _tables(at: AtCut, variant: Variant, path: Path) -> list[Measurements]:
     study = at.study
     bundle = at.memory.of(Bundle.load(path), sources_of(path))
     tables = [_table(at, variant, bundle, title, None) for title in (ALL, DISCOVERY)]
-    for n, less in shortened(bundle, path, study.dataset, study.lengths, study.progress):
+    for n, less in shortened(bundle, path, study.dataset, study.lengths, Stages(study.work / "stages", study.progress)):
         regrouped = replace(less, profiles=variant.regrouped(less.profiles))
         tables += [_table(at, variant, regrouped, title, n) for title in (ALL, DISCOVERY)]
     return [table for table in tables if table is not None]

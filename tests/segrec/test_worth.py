@@ -174,6 +174,7 @@ def test_the_segment_speaks_where_it_is_known_and_the_work_is_kept(
     for said in ("all purchases", "discovery", "last 1 basket", "engine, shuffled 1", "covers 0 in", "names no language model"):
         assert said in printed
     assert not list((tmp_path / "work" / "bundles").glob("*/*"))
+    assert len(list((tmp_path / "work" / "stages").glob("thin-profiles-*"))) == 1  # the same for all variants
 
     again, steps = worth("--json")
     assert "boosting" not in steps
