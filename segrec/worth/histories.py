@@ -58,19 +58,18 @@ def shortened(bundle: Bundle, path: Path, dataset: Dataset, lengths: Sequence[in
         raise ValueError("a bundle from a split by position has no time before which baskets could be the last")
     fitted = open_fitted(path)
     reader = cache(partial(_reader_of, fitted))  # opened when it is first needed, which it often is not
+    made_of = {
+        "data": dataset.fingerprint,
+        "as_of": bundle.as_of,
+        "events": bundle.config.data.model_dump(),
+        "fit": [(place, contents_of(path / place)) for place in (SEGMENTATION, VOICE, ENCODER) if (path / place).is_dir()],
+        "texts": fitted.facts["texts"],
+        "code": source_digest(Path(segrec.__file__).parent),
+    }
     for n in lengths:
         known = cut_down(dataset, bundle.as_of, n, bundle.config).before(bundle.as_of)
-        made_of = {
-            "data": dataset.fingerprint,
-            "written": fingerprint_of(writings_of(known)),
-            "as_of": bundle.as_of,
-            "length": n,
-            "events": bundle.config.data.model_dump(),
-            "fit": [(place, contents_of(path / place)) for place in (SEGMENTATION, VOICE, ENCODER) if (path / place).is_dir()],
-            "texts": fitted.facts["texts"],
-            "code": source_digest(Path(segrec.__file__).parent),
-        }
-        profiles = Profiles.load(stages.run("thin-profiles", made_of, partial(_assign, fitted, known, reader, stages.progress)))
+        inputs = {**made_of, "length": n, "written": fingerprint_of(writings_of(known))}
+        profiles = Profiles.load(stages.run("thin-profiles", inputs, partial(_assign, fitted, known, reader, stages.progress)))
         yield n, replace(bundle, histories=Histories.of_interactions(known.interactions, len(known.customers)), profiles=profiles)
 
 
