@@ -21,8 +21,8 @@ from recsys.text.index_choice import memory_bytes
 from recsys.types import Flags, Floats
 
 N_BEST = 200
-LINKS, CONSTRUCTION = 32, 100
-"""Of every graph: links per vector, and the breadth it is built with (FAISS's default)."""
+LINKS, CONSTRUCTION = IndexConfig().hnsw_links, IndexConfig().hnsw_build
+"""Of every graph, those of peers too: links per vector, and the breadth it is built with."""
 
 Call: TypeAlias = Callable[[Floats, Flags | None], NDArray[np.integer[Any]]]
 """Rows found for one query of shape (1, dim), at most N_BEST, -1 where there was nothing."""
@@ -56,7 +56,7 @@ def systems(vectors: Floats, kinds: Sequence[str], with_peers: bool, samples: Fl
     """
     breadth = 2 * N_BEST
     for kind in kinds:
-        ours = _ours(vectors, IndexConfig.model_validate({"kind": kind, "hnsw_links": LINKS, "hnsw_build": CONSTRUCTION}), samples)
+        ours = _ours(vectors, IndexConfig.model_validate({"kind": kind}), samples)
         breadth = ours.breadth if kind == "hnsw" else breadth
         yield ours
     for name, build in (("hnswlib", _hnswlib), ("usearch", _usearch)) if with_peers else ():

@@ -71,7 +71,7 @@ def _ways(base: Config, dataset: Dataset, n_steps: int) -> dict[str, Config]:
     return ways
 
 
-def content_sources(config: Config) -> set[str]:
+def _content_sources(config: Config) -> set[str]:
     """Names of the sources that search by what texts say."""
     return {name for name, source in config.sources.items() if source.kind == "content"}
 
@@ -79,7 +79,7 @@ def content_sources(config: Config) -> set[str]:
 def without_texts(config: Config) -> Config:
     """The same without content sources, in strategies too, and without features of what they say."""
     raw = to_json(config)
-    content = content_sources(config)
+    content = _content_sources(config)
     raw["sources"] = {name: source for name, source in raw["sources"].items() if name not in content}
     raw["features"] = {name: feature for name, feature in raw["features"].items() if feature["source"] not in content}
     for strategy in raw["strategies"].values():
@@ -103,7 +103,7 @@ def _measured_at(cut: np.datetime64, dataset: Dataset, ways: Mapping[str, Config
         discovery = config.evaluation.discovery_strategy or config.evaluation.strategy
         systems["all purchases"][f"engine, {name}"] = EngineSystem(engine, snapshot, config.evaluation.strategy)
         systems["discovery"][f"engine, {name}"] = EngineSystem(engine, snapshot, discovery)
-        for source in content_sources(config).intersection(config.strategies[discovery].sources):
+        for source in _content_sources(config).intersection(config.strategies[discovery].sources):
             systems["discovery"][f"{source} alone, {name}"] = source_systems(engine, snapshot, discovery, 20)[source]
     measured = []
     for title, truth in truths(dataset, cut, next(iter(ways.values()))).items():

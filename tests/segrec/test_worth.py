@@ -108,7 +108,7 @@ def test_what_knows_no_groups_proposes_once_for_all_variants(
 
 
 def _never(*_: object) -> Scored:
-    raise NotImplementedError("asked again")
+    raise AssertionError("a source was asked again for what it had proposed")
 
 
 def lines(*rows: tuple[int, int, int]) -> Interactions:
